@@ -1,0 +1,93 @@
+"""What runs where the blocks are: one kernel over a batch of blocks, added as far as the tree allows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..protocol import Block, Kernel
+from .blas import one_blas_thread
+from .tree import Nodes, Tree
+
+
+class BatchResult(NamedTuple):
+    """Nodes of the tree and what they cost."""
+
+    nodes: Nodes
+    seconds: float
+    rows: int
+    nbytes: int
+    worker: str
+
+
+def run_batch(kernel: Kernel, blocks: Iterable[Block], n_blocks: int) -> BatchResult:
+    """Run ``kernel`` on each block, with one BLAS thread."""
+    started = time.perf_counter()
+    tree, rows, nbytes = Tree(n_blocks), 0, 0
+    with one_blas_thread():
+        for block in map(aligned, blocks):
+            tree.add(0, block.index, kernel(block))
+            rows += block.n_rows
+            nbytes += block.nbytes
+    return BatchResult(tree.nodes, time.perf_counter() - started, rows, nbytes, "")
+
+
+def aligned(block: Block) -> Block:
+    """The block with its arrays where BLAS takes them: what came in a message may lie at any address, and NumPy then
+    computes in a slow loop of its own, with other bits."""
+    return block._replace(
+        X=_aligned_matrix(block.X),
+        y=np.require(block.y, requirements="A"),
+        weight=None if block.weight is None else np.require(block.weight, requirements="A"),
+        offset=None if block.offset is None else np.require(block.offset, requirements="A"),
+    )
+
+
+def _aligned_matrix(X: Any) -> Any:
+    if isinstance(X, np.ndarray):
+        return np.require(X, requirements="CA")
+    parts = (X.data, X.indices, X.indptr)
+    if all(part.flags.aligned for part in parts):
+        return X
+    return type(X)(tuple(np.require(part, requirements="A") for part in parts), shape=X.shape)
+
+
+def apply(transforms: Iterable[Callable[[Block], Block]], block: Block) -> Block:
+    """The block after each transform in turn."""
+    for transform in transforms:
+        block = transform(block)
+    return block
+
+
+class Opaque:
+    """A value that Dask hands to a task as it is instead of walking through it."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def run_streamed(kernel: Kernel, transforms: Opaque, block: Block, n_blocks: int) -> BatchResult:
+    """Run ``kernel`` on one block that is dropped afterwards."""
+    return run_batch(kernel, [apply(transforms.value, block)], n_blocks)
+
+
+def run_resident(kernel: Kernel, blocks: Opaque, n_blocks: int) -> BatchResult:
+    """Run ``kernel`` on blocks of this process."""
+    return run_batch(kernel, blocks.value, n_blocks)
+
+
+def join(results: list[BatchResult], n_blocks: int) -> BatchResult:
+    """Join the results of neighbouring blocks before they travel."""
+    tree = Tree(n_blocks)
+    for result in results:
+        tree.update(result.nodes)
+    return BatchResult(
+        tree.nodes,
+        sum(r.seconds for r in results),
+        sum(r.rows for r in results),
+        sum(r.nbytes for r in results),
+        "",
+    )

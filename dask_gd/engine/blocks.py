@@ -1,0 +1,203 @@
+"""Arrays of any kind -> aligned row blocks. The only place that knows what a user may pass as X, y, weights, offset."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..exceptions import DataError
+from ..protocol import Array, Block
+
+LOCAL_BLOCK_BYTES = 8 * 2**20  # NumPy input is cut into blocks of this size, so that all cores can work
+
+
+class Source(NamedTuple):
+    """Blocks not loaded yet."""
+
+    blocks: list[Any]  # Delayed objects, each yielding one Block
+    nbytes: float  # of X; nan where the chunk lengths are unknown
+    inputs: tuple[Any, ...]  # the dask collections the blocks are made of
+
+
+def is_dask(value: Any) -> bool:
+    """Whether ``value`` is a dask array, DataFrame or Series (without importing dask)."""
+    return type(value).__module__.partition(".")[0] in ("dask", "dask_expr") and hasattr(value, "__dask_graph__")
+
+
+def is_dask_frame(value: Any) -> bool:
+    """Whether ``value`` is a dask DataFrame or Series."""
+    return is_dask(value) and hasattr(value, "to_dask_array")
+
+
+def as_dask_array(value: Any) -> Any:
+    """A dask array from a dask array or frame."""
+    return value.to_dask_array() if is_dask_frame(value) else value
+
+
+def float_dtype(dtype: Any) -> np.dtype:
+    """float32 stays float32, all else is float64, as in scikit-learn."""
+    return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
+
+
+def make_block(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, numeric_y: bool) -> Block:
+    """Fuse the pieces of one row chunk; the column chunks of X are joined.
+
+    Raises
+    ------
+    DataError
+        Naming the block, when a piece cannot be read as numbers.
+    """
+    try:
+        return Block(
+            index,
+            as_float_matrix(columns),
+            as_targets(y, numeric_y),
+            None if weight is None else _as_vector(weight, "sample_weight"),
+            None if offset is None else _as_vector(offset, "offset"),
+        )
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{error} (block {index})") from error
+
+
+def as_float_matrix(columns: Sequence[Any]) -> Any:
+    """One C-contiguous float matrix, or a canonical CSR array, from the column chunks of X."""
+    if any(sp.issparse(c) for c in columns):
+        X = sp.csr_array(columns[0] if len(columns) == 1 else sp.hstack(columns, format="csr"))
+        X = X.astype(float_dtype(X.dtype), copy=False)
+        X.sum_duplicates()
+        return X
+    X = np.asarray(columns[0]) if len(columns) == 1 else np.concatenate([np.asarray(c) for c in columns], axis=1)
+    if X.dtype.kind == "c":
+        raise ValueError("Complex data not supported")
+    return np.ascontiguousarray(X, dtype=float_dtype(X.dtype))
+
+
+def as_targets(y: Any, numeric: bool) -> Array:
+    """y as float64 for a regressor, as it is for a classifier."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
+    if y.dtype.kind == "c":
+        raise ValueError("Complex data not supported")
+    return np.ascontiguousarray(y, dtype=np.float64) if numeric else y
+
+
+def _as_vector(values: Any, name: str) -> Array:
+    vector = np.asarray(values)
+    if vector.ndim == 2 and vector.shape[1] == 1:
+        vector = vector[:, 0]
+    if vector.ndim != 1:
+        raise ValueError(f"{name} should be a 1d array, got an array of shape {vector.shape} instead.")
+    return np.ascontiguousarray(vector, dtype=float_dtype(vector.dtype))
+
+
+def local_blocks(X: Any, y: Array, weight: Array | None, offset: Array | None) -> list[Block]:
+    """Blocks of data that are in memory already; the cut depends on the shape of X alone."""
+    n, d = X.shape
+    size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
+    rows = max(1, math.ceil(n / max(1, math.ceil(size / LOCAL_BLOCK_BYTES))))
+    cuts = [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
+    return [
+        Block(
+            i,
+            X if len(cuts) == 1 else X[cut],
+            y[cut],
+            None if weight is None else weight[cut],
+            None if offset is None else offset[cut],
+        )
+        for i, cut in enumerate(cuts)
+    ]
+
+
+def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, numeric_y: bool) -> Source:
+    """Delayed blocks of a dask X; y, weights and offset may be dask or in memory and chunked in any way.
+
+    Raises
+    ------
+    ValueError
+        When known lengths disagree.
+    """
+    import dask
+
+    X = as_dask_array(X)
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data with X.reshape(-1, 1).")
+    if X.dtype.kind == "c":
+        raise ValueError("Complex data not supported")
+    vectors = {"y": y, "sample_weight": weight, "offset": offset}
+    given = {name: as_dask_array(v) if is_dask(v) else np.asarray(v) for name, v in vectors.items() if v is not None}
+    X, given = _align(X, given)
+    names = list(given)
+    optimised = dask.optimize(X, *given.values())  # jointly, or a chunk that both use would be loaded twice
+    X, given = optimised[0], dict(zip(names, optimised[1:], strict=True))
+    columns = X.to_delayed(optimize_graph=False)
+    pieces = {name: v.to_delayed(optimize_graph=False).ravel() for name, v in given.items()}
+    make = dask.delayed(make_block, pure=False)
+    blocks = [
+        make(
+            i,
+            list(columns[i]),
+            pieces["y"][i],
+            pieces["sample_weight"][i] if weight is not None else None,
+            pieces["offset"][i] if offset is not None else None,
+            numeric_y,
+        )
+        for i in range(X.numblocks[0])
+    ]
+    return Source(blocks, float(X.nbytes), (X, *given.values()))
+
+
+def _align(X: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Give every vector the row chunks of X. Chunk lengths are computed only where nothing else will do."""
+    import dask.array as da
+
+    def known(a: Any) -> bool:
+        return not any(math.isnan(c) for c in a.chunks[0])
+
+    lengths = {"X": int(sum(X.chunks[0]))} if known(X) else {}
+    for name, v in given.items():
+        if v.ndim == 2 and v.shape[1] == 1:
+            given[name] = v = v[:, 0]
+        if v.ndim != 1:
+            raise ValueError(f"{name} should be a 1d array, got an array of shape {v.shape} instead.")
+        if isinstance(v, np.ndarray) or known(v):
+            lengths[name] = int(v.shape[0])
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: {list(lengths.values())}")
+
+    def settled(v: Any) -> bool:  # lengths that cannot be compared here are compared inside the block's task
+        if isinstance(v, np.ndarray):
+            return known(X) or X.numblocks[0] == 1
+        return (known(X) and known(v)) or v.numblocks == X.numblocks[:1]
+
+    if not all(settled(v) for v in given.values()):
+        if not known(X):
+            X = X.persist()
+            X.compute_chunk_sizes()
+        for name, v in given.items():
+            if not isinstance(v, np.ndarray) and not known(v):
+                given[name] = v = v.persist()
+                v.compute_chunk_sizes()
+        return _align(X, given)
+    for name, v in given.items():
+        if isinstance(v, np.ndarray):
+            given[name] = da.from_array(v, chunks=(X.chunks[0],) if known(X) else (len(v),))
+        elif known(X) and known(v) and v.chunks[0] != X.chunks[0]:
+            given[name] = v.rechunk((X.chunks[0],))
+    return X, given
+
+
+def futures_in(collections: Sequence[Any]) -> list[Any]:
+    """The futures that dask collections are made of; empty where distributed is not in use."""
+    if "distributed" not in sys.modules:
+        return []
+    from distributed import futures_of
+
+    return list(futures_of(list(collections)))

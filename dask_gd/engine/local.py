@@ -1,0 +1,123 @@
+"""The engine without a cluster: blocks in this process, worked on by Dask's threaded scheduler."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import dask
+
+from ..protocol import Block, Engine, Kernel, SweepCost
+from .batch import BatchResult, Opaque, join, run_batch, run_resident, run_streamed
+from .blocks import Source
+from .tree import Tree
+
+SERIAL_BYTES = 2 * 2**20  # below this a thread pool costs more than it saves
+JOIN = 16  # streamed results joined before they travel
+
+
+class LocalEngine:
+    """Runs sweeps in this process.
+
+    Parameters
+    ----------
+    blocks : list of Block
+        Resident blocks.
+    serial : bool
+        True: one thread, as inside a task of a cluster.
+    """
+
+    def __init__(self, blocks: list[Block], *, serial: bool = False) -> None:
+        self.blocks = blocks
+        nbytes = sum(block.nbytes for block in blocks)
+        self.serial = serial or len(blocks) == 1 or nbytes <= SERIAL_BYTES
+        self.n_sweeps = 0
+        self.cost = SweepCost()
+
+    def sweep(self, kernel: Kernel) -> Any:
+        """Run ``kernel`` on every block and add the results in the fixed tree."""
+        started = time.perf_counter()
+        n = len(self.blocks)
+        if self.serial:
+            results = [run_batch(kernel, self.blocks, n)]
+        else:
+            count = min(n, os.cpu_count() or 1)
+            cuts = [n * i // count for i in range(count + 1)]
+            task = dask.delayed(run_resident, pure=False)
+            batches = [Opaque(self.blocks[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+            scheduler = dask.config.get("scheduler", None)
+            # Blocks are in this process: sending them to others would cost more than it saves.
+            results = dask.compute(
+                *(task(kernel, batch, n) for batch in batches),
+                scheduler=scheduler if scheduler in ("sync", "synchronous", "single-threaded") else "threads",
+                optimize_graph=False,
+            )
+        return self._finish(results, started, 0 if self.serial else len(results))
+
+    def _finish(self, results: Any, started: float, tasks: int) -> Any:
+        tree = Tree(len(self.blocks))
+        for result in results:
+            tree.update(result.nodes)
+        self.n_sweeps += 1
+        self.cost = SweepCost(
+            time.perf_counter() - started, sum(r.rows for r in results), sum(r.nbytes for r in results), tasks
+        )
+        return tree.root
+
+    def replace(self, transform: Callable[[Block], Block]) -> None:
+        """Put ``transform(block)`` in the place of every block."""
+        self.blocks = [transform(block) for block in self.blocks]
+
+    def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any:
+        """A whole fit, here."""
+        return job(self)
+
+    def close(self) -> None:
+        self.blocks = []
+
+
+class StreamingEngine:
+    """Reads every block from its source in every sweep, on whatever scheduler Dask is set to, in bounded memory."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.transforms: list[Callable[[Block], Block]] = []
+        self.n_sweeps = 0
+        self.cost = SweepCost()
+
+    def sweep(self, kernel: Kernel) -> Any:
+        """Run ``kernel`` on every block as it is loaded, drop the block, add the results in the fixed tree."""
+        started = time.perf_counter()
+        n = len(self.source.blocks)
+        run = dask.delayed(run_streamed, pure=False)
+        leaves = [run(kernel, Opaque(self.transforms), block, n) for block in self.source.blocks]
+        merge = dask.delayed(join, pure=False)
+        joined = [merge(leaves[i : i + JOIN], n) for i in range(0, n, JOIN)] if n > JOIN else leaves
+        tree = Tree(n)
+        results: list[BatchResult] = self._compute(joined)
+        for result in results:
+            tree.update(result.nodes)
+        self.n_sweeps += 1
+        self.cost = SweepCost(
+            time.perf_counter() - started,
+            sum(r.rows for r in results),
+            sum(r.nbytes for r in results),
+            len(leaves) + (len(joined) if n > JOIN else 0),
+        )
+        return tree.root
+
+    def _compute(self, tasks: list[Any]) -> Any:
+        return dask.compute(*tasks)
+
+    def replace(self, transform: Callable[[Block], Block]) -> None:
+        """Apply ``transform`` to every block after it is loaded."""
+        self.transforms = [*self.transforms, transform]
+
+    def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any:
+        """A whole fit, from here."""
+        return job(self)
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,173 @@
+"""The only loop in the library: ask, sweep, answer, report; drives one or many fits in lock-step."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .exceptions import FitInterrupted
+from .objective import Model, Objective
+from .penalties import Penalty
+from .protocol import Answer, Array, Callback, Conversation, Engine, Query, Report, Result, Solver, State, SweepCost
+
+# Relative decrements below these squares are rounding of the data's precision: asking for less would never end.
+PRECISION = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
+# Where no step is lower any more, this is close enough to call the optimum reached.
+STALLED = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-6}
+DIVERGED = 1e10  # times the starting objective
+
+HISTORY = ("objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks")
+
+
+class Fit(NamedTuple):
+    """What the loop needs to run one fit.
+
+    ``tol`` is compared with √(decrement / F at the start), a relative gradient norm that no unit changes; the
+    decrement is the larger of the objective's own and the solver's.
+    """
+
+    solver: Solver
+    penalty: Penalty
+    coef: Array  # (k, d) start
+    intercept: Array  # (k,)
+    max_iter: int
+    tol: float | None
+
+
+@dataclass
+class _Running:
+    """One fit under way."""
+
+    number: int
+    fit: Fit
+    model: Model
+    conversation: Conversation
+    query: Query | None = None
+    state: State | None = None
+    scale: float = 1.0
+    iteration: int = 0
+    sweeps: int = 0
+    cost: SweepCost = SweepCost()
+    history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in HISTORY})
+    converged: bool = False
+    message: str | None = None  # set when the fit is over
+
+
+def minimise(
+    objective: Objective,
+    engine: Engine,
+    fits: Sequence[Fit],
+    callbacks: Sequence[Callback] = (),
+    *,
+    dtype: np.dtype,
+) -> list[Result]:
+    """Minimise the objective for every fit, one sweep answering all of them.
+
+    Raises
+    ------
+    FitInterrupted
+        The cluster failed for good; carries the coefficients of the first fit's last iteration.
+    """
+    running = []
+    for number, fit in enumerate(fits):
+        coordinates = objective.coordinates(fit.solver, fit.penalty)
+        theta = objective.to_theta(fit.coef, fit.intercept, coordinates)
+        running.append(_Running(number, fit, Model(fit.penalty, coordinates), fit.solver.init(theta)))
+    for run in running:
+        _advance(run, None, objective, callbacks, len(fits), dtype)
+    while active := [run for run in running if run.query is not None]:
+        queries = [run.query for run in active if run.query is not None]
+        models = [run.model for run in active]
+        started = time.perf_counter()
+        try:
+            sums = engine.sweep(objective.kernel(queries, models))
+        except FitInterrupted as error:
+            first = running[0]
+            if first.state is None:
+                raise
+            coef, intercept = objective.to_model(first.state.theta, first.model.coordinates)
+            raise FitInterrupted(str(error), coef, intercept, first.iteration) from error
+        cost = engine.cost._replace(seconds=time.perf_counter() - started)
+        for run, answer in zip(active, objective.finish(sums, queries, models), strict=True):
+            run.sweeps += 1
+            run.cost = SweepCost(*(a + b for a, b in zip(run.cost, cost, strict=True)))
+            _advance(run, answer, objective, callbacks, len(fits), dtype)
+    return [_result(run, objective) for run in running]
+
+
+def _advance(
+    run: _Running, answer: Answer | None, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any
+) -> None:
+    """Send the answer; at the end of a step report, and start the next step or finish."""
+    while True:
+        try:
+            run.query = run.conversation.send(answer) if answer is not None else next(run.conversation)
+            return
+        except StopIteration as stop:
+            first = run.state is None
+            run.state = stop.value
+        if first:
+            run.scale = max(abs(run.state.value), np.finfo(float).tiny)
+        else:
+            run.iteration += 1
+        _judge(run, objective, callbacks, n_fits, dtype)
+        if run.message is not None:
+            run.query = None
+            return
+        run.conversation, answer = run.fit.solver.step(run.state), None
+
+
+def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any) -> None:
+    """The stopping rule of every solver, the history and the callbacks."""
+    state, fit = run.state, run.fit
+    assert state is not None
+    finite = np.isfinite(state.value) and bool(np.isfinite(state.grad).all())
+    decrement = max(objective.decrement(state.grad, run.model), state.decrement) if finite else np.inf
+    norm = float(np.sqrt(decrement / run.scale))
+    stalled = state.step == 0.0
+    if not finite or state.value > DIVERGED * run.scale:
+        run.message = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
+    elif fit.tol is not None and norm <= max(fit.tol, PRECISION[dtype]):
+        run.converged, run.message = True, "converged"
+    elif stalled:
+        run.converged = norm <= STALLED[dtype]
+        run.message = (
+            "converged to rounding" if run.converged else "no step lowers the objective any more: scale the columns"
+        )
+    elif run.iteration >= fit.max_iter:
+        run.converged = fit.tol is None
+        run.message = f"max_iter={fit.max_iter} reached before tol={fit.tol}: raise max_iter or tol, or scale the columns"
+    if run.iteration:
+        # An infinite step is a restart of the solver, no step of the iterate.
+        record = (state.value, norm, state.step if np.isfinite(state.step) else 0.0, *run.cost)
+        for name, number in zip(HISTORY, record, strict=True):
+            run.history[name].append(number)
+    if run.iteration or run.message:
+        report = Report(
+            run.number, n_fits, run.iteration, fit.max_iter, state.value, norm, state.step, run.cost, run.converged
+        )
+        run.cost = SweepCost()
+        if any([callback(report) for callback in callbacks]) and run.message is None:
+            run.message = "stopped by a callback"
+
+
+def _result(run: _Running, objective: Objective) -> Result:
+    state = run.state
+    assert state is not None and run.message is not None
+    theta = run.fit.solver.solution(state) if run.converged else state.theta
+    coef, intercept = objective.to_model(theta, run.model.coordinates)
+    rank = None
+    null = getattr(state, "null", None)
+    if null is not None:
+        # margins at the column means stay; only the coefficients lose their part in the null space
+        rank = objective.n_outputs * objective.n_features - null.shape[1]
+        if null.shape[1]:
+            shorter = objective.minimum_norm(coef, null, run.model.coordinates)
+            intercept = intercept + (coef - shorter) @ run.model.coordinates.center
+            coef = shorter
+    history = {name: np.asarray(numbers) for name, numbers in run.history.items()}
+    return Result(coef, intercept, run.iteration, run.sweeps, run.converged, run.message, history, rank)

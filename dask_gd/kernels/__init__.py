@@ -1,0 +1,8 @@
+"""Functions of one block: what a sweep runs. Plain sums only, never means, so that blocks add up."""
+
+from .loss import LossKernel
+from .labels import EncodeLabels
+from .moments import Moments, MomentsKernel
+from .score import ScoreKernel, ScoreSums
+
+__all__ = ["EncodeLabels", "LossKernel", "Moments", "MomentsKernel", "ScoreKernel", "ScoreSums"]

@@ -1,0 +1,140 @@
+"""Sums of a loss and its derivatives over one block, for many points in one read of X (NumPy reference)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..losses import Loss
+from ..protocol import Array, Block, Points, PointSums, Sums
+from .rows import row_slices, take_rows
+
+ORDER = {frozenset({"value"}): 0, frozenset({"value", "grad"}): 1, frozenset({"value", "grad", "hess"}): 2}
+
+
+@dataclass(frozen=True)
+class LossKernel:
+    """Σ s ℓ and its derivatives at every point; ``origin`` (d,) is subtracted from the rows of a dense X, or None.
+
+    Work is done in slices of rows that stay in the cache, in the precision of X; sums are kept in float64.
+    """
+
+    loss: Loss
+    points: tuple[Points, ...]
+    origin: Array | None = None
+    name: str = "gradient"
+
+    def __call__(self, block: Block) -> Sums:
+        X = block.X
+        columns = max((p.W.shape[0] * p.W.shape[1] for p in self.points), default=1)
+        dtype = X.dtype
+        origin = None if self.origin is None else np.array(self.origin, dtype=dtype)
+        groups = [_Accumulator(self.loss, points, dtype, block.y.dtype) for points in self.points]
+        for rows in row_slices(X, columns):
+            Xr = take_rows(X, rows)
+            if origin is not None:
+                Xr = Xr - origin
+            y = block.y[rows]
+            weight = None if block.weight is None else block.weight[rows]
+            offset = None if block.offset is None else block.offset[rows]
+            for group in groups:
+                group.add(Xr, y, weight, offset)
+        return Sums(tuple(group.sums() for group in groups))
+
+
+class _Accumulator:
+    """Running float64 sums for one set of points."""
+
+    def __init__(self, loss: Loss, points: Points, dtype: Any, y_dtype: Any) -> None:
+        t, k, d = points.W.shape
+        self.loss = loss
+        self.shape = (t, k, d)
+        self.order = ORDER[points.want]
+        # A copy, always: an array fresh from a message may be misaligned, and NumPy then leaves BLAS for a slow loop
+        # with other bits.
+        self.W = np.array(points.W.reshape(t * k, d), dtype=dtype, order="C")
+        # Margins of a float32 X are formed in the precision of y: an intercept of 1e6 must not round the residuals.
+        margin_dtype = np.result_type(dtype, y_dtype) if y_dtype.kind == "f" else dtype
+        self.b = points.b.reshape(t * k, 1).astype(margin_dtype)
+        self.value = np.zeros(t)
+        self.grad_w = np.zeros((t * k, d))
+        self.grad_b = np.zeros(t * k)
+        if self.order > 1:
+            self.hess_ww = np.zeros((t, k, d, k, d))
+            self.hess_wb = np.zeros((t, k, d, k))
+            self.hess_bb = np.zeros((t, k, k))
+
+    def add(self, X: Any, y: Array, weight: Array | None, offset: Array | None) -> None:
+        t, k, d = self.shape
+        # One column takes the matrix-vector product, many the matrix-matrix product.
+        eta = (X @ self.W[0])[None] if t * k == 1 else np.ascontiguousarray((X @ self.W.T).T)
+        eta = eta + self.b
+        if offset is not None:
+            eta = eta + offset
+        if self.loss.n_outputs > 1:
+            eta = eta.reshape(t, k, -1)
+        out = self.loss.derivatives(y, eta, self.order)
+        value = out.value if weight is None else out.value * weight
+        self.value += value.sum(axis=-1, dtype=np.float64)
+        if out.first is None:
+            return
+        first = out.first if weight is None else out.first * weight
+        first = first.reshape(t * k, -1)
+        self.grad_b += first.sum(axis=-1, dtype=np.float64)
+        first = first.astype(X.dtype, copy=False)
+        self.grad_w += first[0] @ X if t * k == 1 else np.asarray((X.T @ first.T).T)
+        if out.second is None:
+            return
+        second = (out.second if weight is None else out.second * weight).reshape(t, k, -1).astype(X.dtype, copy=False)
+        for i in range(t):
+            for j in range(k):
+                ww, wb, bb = _gram(X, second[i, j])
+                self.hess_ww[i, j, :, j, :] += ww
+                self.hess_wb[i, j, :, j] += wb
+                self.hess_bb[i, j, j] += bb
+            if out.rank_one is not None:
+                u = out.rank_one.reshape(t, k, -1)[i]
+                u = (u if weight is None else u * np.sqrt(weight)).astype(X.dtype, copy=False)
+                self._subtract_rank_one(i, X, u)
+
+    def _subtract_rank_one(self, i: int, X: Any, u: Array) -> None:
+        """Subtract Σ_rows (u ⊗ x)(u ⊗ x)ᵀ, one Gram of stacked scaled copies."""
+        k, d = self.shape[1:]
+        if isinstance(X, np.ndarray):
+            Z = (X[:, None, :] * u.T[:, :, None]).reshape(X.shape[0], k * d)
+            ww = Z.T @ Z
+            wb = Z.T @ u.T
+        else:
+            from scipy.sparse import diags_array, hstack
+
+            Z = hstack([diags_array(u[j]) @ X for j in range(k)], format="csr")
+            ww = (Z.T @ Z).toarray()
+            wb = Z.T @ np.ascontiguousarray(u.T)
+        self.hess_ww[i] -= ww.reshape(k, d, k, d)
+        self.hess_wb[i] -= wb.reshape(k, d, k)
+        self.hess_bb[i] -= u @ u.T
+
+    def sums(self) -> PointSums:
+        t, k, d = self.shape
+        grad_w, grad_b = self.grad_w.reshape(t, k, d), self.grad_b.reshape(t, k)
+        if self.order == 0:
+            return PointSums(self.value)
+        if self.order == 1:
+            return PointSums(self.value, grad_w, grad_b)
+        return PointSums(self.value, grad_w, grad_b, self.hess_ww, self.hess_wb, self.hess_bb)
+
+
+def _gram(X: Any, weight: Array) -> tuple[Array, Array, float]:
+    """Xᵀ diag(weight) X, Xᵀ weight and Σ weight, for weight ≥ 0."""
+    root = np.sqrt(weight)
+    if isinstance(X, np.ndarray):
+        A = X * root[:, None]
+        ww = A.T @ A  # one operand twice: BLAS takes the symmetric product
+    else:
+        from scipy.sparse import diags_array
+
+        A = diags_array(root) @ X
+        ww = (A.T @ A).toarray()
+    return ww, X.T @ weight, float(weight.sum(dtype=np.float64))

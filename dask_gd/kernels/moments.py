@@ -1,0 +1,220 @@
+"""The first sweep: counts, weighted moments of the columns, what the targets are, and whether the data are sound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..protocol import Array, Block
+from .rows import row_slices
+
+MAX_FEW_LABELS = 8  # up to here counting by comparison beats sorting
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Weighted moments that merge exactly (Chan, Golub & LeVeque, *The American Statistician* 37, 1983).
+
+    ``mean`` and ``m2`` = Σ s (x - mean)² have shape (d,). ``classes`` maps each label with positive weight to its
+    weight. ``problem`` = (block index, message) of the first block that cannot be fitted.
+    """
+
+    n_rows: int
+    n_used: int  # rows of positive weight
+    weight: float
+    mean: Array
+    m2: Array
+    y_mean: float = 0.0
+    y_m2: float = 0.0
+    classes: dict[Any, float] = field(default_factory=dict)
+    nonzeros: int = 0
+    sparse: bool = False  # any block is
+    dtype: Any = None  # of X; None until a row was seen
+    y_dtype: Any = None
+    problem: tuple[int, str] | None = None
+
+    def __add__(self, other: Moments) -> Moments:
+        problems = [p for p in (self.problem, other.problem) if p is not None]
+        classes = dict(self.classes)
+        for label, weight in other.classes.items():
+            classes[label] = classes.get(label, 0.0) + weight
+        weight = self.weight + other.weight
+        share = other.weight / weight if weight > 0 else 0.0
+        delta, y_delta = other.mean - self.mean, other.y_mean - self.y_mean
+        return Moments(
+            n_rows=self.n_rows + other.n_rows,
+            n_used=self.n_used + other.n_used,
+            weight=weight,
+            mean=self.mean + delta * share,
+            m2=self.m2 + other.m2 + delta * delta * (self.weight * share),
+            y_mean=self.y_mean + y_delta * share,
+            y_m2=self.y_m2 + other.y_m2 + y_delta * y_delta * (self.weight * share),
+            classes=classes,
+            nonzeros=self.nonzeros + other.nonzeros,
+            sparse=self.sparse or other.sparse,
+            dtype=_common(self.dtype, other.dtype),
+            y_dtype=_common(self.y_dtype, other.y_dtype),
+            problem=min(problems) if problems else None,
+        )
+
+    @property
+    def std(self) -> Array:
+        """Weighted population standard deviation (ddof 0) of each column."""
+        return np.asarray(np.sqrt(self.m2 / self.weight))
+
+    @property
+    def rms(self) -> Array:
+        """Root of the weighted mean square of each column."""
+        return np.asarray(np.hypot(self.std, self.mean))
+
+
+@dataclass(frozen=True)
+class MomentsKernel:
+    """Moments of one block; ``classification`` collects labels instead of moments of y."""
+
+    n_features: int
+    classification: bool
+    name: str = "moments"
+
+    def __call__(self, block: Block) -> Moments:
+        d = self.n_features
+        nothing = Moments(0, 0, 0.0, np.zeros(d), np.zeros(d))
+        message = shape_problem(block, d)
+        if message is None and block.n_rows == 0:
+            return nothing
+        if message is None:
+            message = _value_problem(block, self.classification)
+        if message is not None:
+            return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d), problem=(block.index, message))
+        weight = block.weight
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, m2 = (_dense_moments if isinstance(block.X, np.ndarray) else _sparse_moments)(block.X, weight)
+        if not (np.isfinite(mean).all() and np.isfinite(m2).all()):
+            return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d), problem=(block.index, _name_nonfinite(block.X)))
+        total = float(block.n_rows if weight is None else weight.sum(dtype=np.float64))
+        used = block.n_rows if weight is None else int(np.count_nonzero(weight))
+        y_mean = y_m2 = 0.0
+        classes: dict[Any, float] = {}
+        if self.classification:
+            classes = _count_labels(block.y, weight)
+        elif total > 0:
+            y_mean = float(np.average(block.y, weights=weight))
+            y_m2 = float(np.average((block.y - y_mean) ** 2, weights=weight)) * total
+        X = block.X
+        nonzeros = X.size if isinstance(X, np.ndarray) else X.nnz
+        return Moments(
+            block.n_rows,
+            used,
+            total,
+            mean,
+            m2,
+            y_mean,
+            y_m2,
+            classes,
+            int(nonzeros),
+            not isinstance(X, np.ndarray),
+            X.dtype,
+            block.y.dtype,
+        )
+
+
+def _common(a: Any, b: Any) -> Any:
+    """The dtype that holds both; None holds nothing."""
+    if a is None or b is None:
+        return b if a is None else a
+    return a if a == b else np.result_type(a, b)
+
+
+def shape_problem(block: Block, n_features: int) -> str | None:
+    n, d = block.X.shape
+    lengths = [n] + [len(a) for a in (block.y, block.weight, block.offset) if a is not None]
+    if len(set(lengths)) > 1:
+        return f"Found input variables with inconsistent numbers of samples: {lengths}"
+    if d != n_features:
+        return f"X has {d} features in this block, but {n_features} in the first"
+    return None
+
+
+def _value_problem(block: Block, classification: bool) -> str | None:
+    y, weight, offset = block.y, block.weight, block.offset
+    if y.dtype.kind == "f":
+        if not np.isfinite(y).all():
+            what = "NaN" if np.isnan(y).any() else f"infinity or a value too large for {y.dtype!r}"
+            return f"Input y contains {what}."
+        if classification and (y != np.floor(y)).any():
+            return (
+                "Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects discrete "
+                "classes on a regression target with continuous values."
+            )
+    elif y.dtype.kind == "O" and any(v is None or v != v for v in y):
+        return "Input y contains NaN."
+    for name, values in (("sample_weight", weight), ("offset", offset)):
+        if values is not None and not np.isfinite(values).all():
+            return f"Input {name} contains {'NaN' if np.isnan(values).any() else 'infinity'}."
+    if weight is not None and (weight < 0).any():
+        return "Negative values in data passed to `sample_weight`."
+    return None
+
+
+def _name_nonfinite(X: Any) -> str:
+    """Sklearn's words for NaN and infinity, with the first column that holds any and how many."""
+    data = X if isinstance(X, np.ndarray) else X.data
+    found, what = np.isnan(data), "NaN."
+    if not found.any():
+        found, what = np.isinf(data), f"infinity or a value too large for {X.dtype!r}."
+    if not found.any():
+        return f"Input X contains {what} (their squares overflow float64)"
+    column = np.nonzero(found)[1] if isinstance(X, np.ndarray) else X.indices[found]
+    return f"Input X contains {what} ({np.count_nonzero(column == column.min())} in column {column.min()})"
+
+
+def _dense_moments(X: Array, weight: Array | None) -> tuple[Array, Array]:
+    n, d = X.shape
+    shift = X[0].astype(np.float64)  # near the mean: keeps the digits of columns whose mean dwarfs their spread
+    total, first, second = 0.0, np.zeros(d), np.zeros(d)
+    for rows in row_slices(X, d):  # a float64 copy of the slice is made: count it as margins
+        A = np.subtract(X[rows], shift, dtype=np.float64)
+        s = np.ones(len(A)) if weight is None else weight[rows].astype(np.float64, copy=False)
+        total += s.sum()
+        first += s @ A
+        np.multiply(A, A, out=A)
+        second += s @ A
+    if total == 0:
+        return np.zeros(d), np.zeros(d)
+    first /= total
+    return shift + first, np.maximum(second - total * first * first, 0.0)
+
+
+def _sparse_moments(X: Any, weight: Array | None) -> tuple[Array, Array]:
+    n, d = X.shape
+    data = X.data.astype(np.float64, copy=False)
+    total = float(n if weight is None else weight.sum(dtype=np.float64))
+    if total == 0:
+        return np.zeros(d), np.zeros(d)
+    s = np.ones_like(data) if weight is None else np.repeat(weight, np.diff(X.indptr)).astype(np.float64)
+    mean = np.bincount(X.indices, weights=s * data, minlength=d) / total
+    stored = np.bincount(X.indices, weights=s, minlength=d)
+    m2 = np.bincount(X.indices, weights=s * (data - mean[X.indices]) ** 2, minlength=d)
+    return mean, m2 + np.maximum(total - stored, 0.0) * mean * mean
+
+
+def _count_labels(y: Array, weight: Array | None) -> dict[Any, float]:
+    if weight is not None:
+        used = weight > 0
+        if not used.all():
+            y, weight = y[used], weight[used]
+    if len(y) == 0:
+        return {}
+    if y.dtype.kind in "biuf":
+        few = np.unique(y[:1000])
+        if len(few) <= MAX_FEW_LABELS:
+            counts = {label: y == label for label in few}
+            if sum(int(np.count_nonzero(c)) for c in counts.values()) == len(y):
+                return {
+                    label.item(): float(np.count_nonzero(c) if weight is None else weight[c].sum(dtype=np.float64))
+                    for label, c in counts.items()
+                }
+    labels, code = np.unique(y, return_inverse=True)
+    return dict(zip(labels.tolist(), np.bincount(code, weights=weight).astype(float).tolist(), strict=True))

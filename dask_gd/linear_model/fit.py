@@ -1,0 +1,239 @@
+"""From an estimator's parameters and data to fitted numbers: the one path that every estimator's fit takes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import validate_data
+
+from ..callbacks import PrintReports, watching
+from ..engine import is_dask, is_dask_frame, open_engine
+from ..exceptions import DataError
+from ..fitting import Fit, minimise
+from ..kernels import EncodeLabels, Moments, MomentsKernel
+from ..losses import Logistic, Loss, Softmax
+from ..objective import Objective
+from ..penalties import Penalty
+from ..planner import choose_solver
+from ..protocol import Array, Callback, Engine, Result
+from ..solvers import SOLVERS, NewtonCholesky
+
+# Curvature below this share of the largest is rounding of the Gram matrix, whose sums start in the precision of X.
+RANK_TOL = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-15}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What a fit needs besides the data; picklable, so that a whole fit can travel to the data.
+
+    ``penalty`` maps the sum of weights S to Ω of the mean form. ``loss`` None: logistic or softmax, by the classes.
+    """
+
+    penalty: Callable[[float], Penalty]
+    loss: Loss | None
+    solver: str
+    max_iter: int
+    tol: float | None
+    fit_intercept: bool = True
+    classification: bool = False
+    class_weight: Any = None
+    solver_options: tuple[tuple[str, Any], ...] = ()
+    start: tuple[Array, Array] | None = None  # coefficients (k, d) and intercept (k,) of a warm start
+
+
+class Outcome(NamedTuple):
+    """What a fit found out."""
+
+    result: Result
+    solver: str
+    classes: Array | None
+
+
+def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, problem: Problem) -> Outcome:
+    """Validate the data, run the fit where the data are, set the attributes that every estimator has.
+
+    A fit that fails leaves the estimator as it was.
+
+    Raises
+    ------
+    ValueError
+        Data that cannot be fitted, in scikit-learn's words where it has them (DataError names the block).
+    FitInterrupted
+        The cluster failed for good.
+    """
+    before = dict(estimator.__dict__)
+    try:
+        X, y, sample_weight, offset = check_data(estimator, X, y, sample_weight, offset, problem.classification)
+        callbacks = watching() + ((PrintReports(),) if estimator.verbose else ())
+        with open_engine(X, y, sample_weight, offset, numeric_y=not problem.classification) as engine:
+            job = partial(solve, problem=problem, n_features=estimator.n_features_in_, callbacks=callbacks)
+            outcome: Outcome = engine.run(job, interactive=bool(callbacks))
+    except BaseException:
+        estimator.__dict__.clear()
+        estimator.__dict__.update(before)
+        raise
+    result = outcome.result
+    estimator.n_iter_ = result.n_iter
+    estimator.n_sweeps_ = result.n_sweeps + 1  # the first sweep took the moments
+    estimator.converged_ = result.converged
+    estimator.history_ = result.history
+    estimator.solver_ = outcome.solver
+    if outcome.classes is not None:
+        estimator.classes_ = outcome.classes
+    if not result.converged:
+        warnings.warn(
+            f"{type(estimator).__name__} with solver {outcome.solver!r} stopped after {result.n_iter} iterations: "
+            f"{result.message}.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return outcome
+
+
+def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple[Callback, ...]) -> Outcome:
+    """The fit itself, on any engine: moments, labels, objective, loop."""
+    moments = engine.sweep(MomentsKernel(n_features, problem.classification))
+    check_moments(moments, n_features)
+    classes, loss = None, problem.loss
+    if problem.classification:
+        classes, moments = encode(engine, moments, problem.class_weight)
+        loss = loss or (Logistic() if len(classes) == 2 else Softmax(len(classes)))
+    assert loss is not None
+    dtype = np.dtype(moments.dtype)
+    objective = Objective(
+        loss, moments, fit_intercept=problem.fit_intercept, dtype=dtype, sparse=moments.sparse
+    )
+    name = problem.solver
+    if name == "auto":
+        name = choose_solver(moments.n_rows, n_features, loss.n_outputs)
+    options = dict(problem.solver_options)
+    if SOLVERS[name] is NewtonCholesky:
+        options["rank_tol"] = RANK_TOL[dtype]
+    coef, intercept = objective.start()
+    if problem.start is not None and problem.start[0].shape == coef.shape:
+        coef, intercept = problem.start
+    fit = Fit(
+        SOLVERS[name](**options), problem.penalty(moments.weight), coef, intercept, problem.max_iter, problem.tol
+    )
+    return Outcome(minimise(objective, engine, [fit], callbacks, dtype=dtype)[0], name, classes)
+
+
+def check_moments(moments: Moments, n_features: int) -> None:
+    """Raise what the first sweep found wrong with the data."""
+    if moments.problem is not None:
+        block, message = moments.problem
+        raise DataError(f"{message} (block {block})")
+    if moments.n_rows == 0:
+        raise ValueError(f"Found array with 0 sample(s) (shape=(0, {n_features})) while a minimum of 1 is required.")
+    if moments.weight <= 0:
+        raise ValueError("Sample weights must contain at least one non-zero number.")
+
+
+def encode(engine: Engine, moments: Moments, class_weight: Any) -> tuple[Array, Moments]:
+    """Replace labels by numbers on every block; the sorted classes, and the moments under class weights.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two classes, or class weights for labels that are not there.
+    """
+    labels = list(moments.classes)
+    dtype = moments.y_dtype if moments.y_dtype.kind != "O" else object
+    classes = np.unique(np.array(labels, dtype=dtype))
+    if len(classes) < 2:
+        raise ValueError(
+            "This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
+            f"{classes[0]!r}"
+        )
+    counts = np.array([moments.classes[label] for label in classes.tolist()])
+    weights = class_weights(class_weight, classes, counts)
+    engine.replace(EncodeLabels(classes, weights))
+    if weights is not None:
+        counts = counts * weights
+    if counts.sum() <= 0:
+        raise ValueError("The class weights leave no row with a weight above zero.")
+    if (counts == 0).any():
+        raise ValueError("Every class needs a class weight above zero; drop the rows of a class to leave it out.")
+    ratio = counts.sum() / moments.weight
+    return classes, replace(
+        moments, classes=dict(enumerate(counts)), weight=float(counts.sum()), m2=moments.m2 * ratio
+    )
+
+
+def class_weights(class_weight: Any, classes: Array, counts: Array) -> Array | None:
+    """The weight of each class as scikit-learn's ``compute_class_weight`` has it, from weighted counts."""
+    if class_weight is None:
+        return None
+    if isinstance(class_weight, str):
+        if class_weight != "balanced":
+            raise ValueError(f"class_weight must be None, 'balanced' or a dict. Got {class_weight!r} instead.")
+        return np.asarray(counts.sum() / (len(classes) * counts))
+    if not isinstance(class_weight, dict):
+        raise ValueError(f"class_weight must be None, 'balanced' or a dict. Got {class_weight!r} instead.")
+    unknown = set(class_weight) - set(classes.tolist())
+    if unknown and len(unknown) == len(class_weight):
+        raise ValueError(f"The classes, {sorted(classes.tolist())}, are not in class_weight.")
+    weights = np.array([float(class_weight.get(label, 1.0)) for label in classes.tolist()])
+    if (weights < 0).any() or not np.isfinite(weights).all():
+        raise ValueError(f"class_weight must hold finite numbers from 0 upwards. Got {class_weight!r} instead.")
+    return weights
+
+
+def check_data(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, classification: bool
+) -> tuple[Any, Any, Any, Any]:
+    """Data as the engine takes them: dask collections as they are, all else checked and in memory."""
+    if is_dask(X):
+        validate_data(estimator, frame_names(X), y, skip_check_array=True)
+        return X, y, sample_weight, offset
+    y = np.asarray(y) if is_dask(y) else y
+    X, y = validate_data(
+        estimator,
+        X,
+        y,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        order="C",
+        y_numeric=not classification,
+    )
+    if classification:
+        check_classification_targets(y)
+    else:
+        y = np.ascontiguousarray(y, dtype=np.float64)
+    if sp.issparse(X):
+        X = sp.csr_array(X)
+    n = X.shape[0]
+    return X, y, check_vector(sample_weight, n, "sample_weight"), check_vector(offset, n, "offset")
+
+
+def check_vector(values: Any, n: int, name: str) -> Array | None:
+    """(n,) floats from an array-like, one number for all rows, or None."""
+    if values is None:
+        return None
+    vector = np.asarray(values)
+    if vector.dtype.kind not in "biuf":
+        vector = vector.astype(np.float64)
+    if vector.ndim == 0:
+        vector = np.full(n, vector)
+    if vector.ndim != 1:
+        raise ValueError(f"{name.replace('_', ' ').capitalize()}s must be 1D array or scalar, got {vector.ndim}D array.")
+    if vector.shape != (n,):
+        raise ValueError(f"{name}.shape == {vector.shape}, expected {(n,)}!")
+    return np.ascontiguousarray(vector, dtype=np.float32 if vector.dtype == np.float32 else np.float64)
+
+
+def frame_names(X: Any) -> Any:
+    """What scikit-learn reads names and widths from: an empty pandas frame in the place of a dask one."""
+    if not is_dask_frame(X):
+        return X
+    import pandas as pd
+
+    return pd.DataFrame(columns=list(X.columns))

@@ -1,0 +1,294 @@
+"""The gradient-descent workbench: any loss × penalty × solver, with the learning rate in the user's hands."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ..losses import Squared
+from ..penalties import L2, NoPenalty, Penalty
+from ..solvers import SOLVERS
+from ..solvers.gradient_descent import LEARNING_RATES
+from .fit import Problem, fit_model
+from .params import check_common, check_option, check_real
+from .predict import LinearClassifierMixin, LinearRegressorMixin
+
+GD_DEFAULTS = {"learning_rate": "auto", "eta0": 0.1, "power_t": 0.25}
+
+
+class _Workbench(BaseEstimator):
+    """Parameters that GDRegressor and GDClassifier share."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def _problem(self, **more: Any) -> Problem:
+        check_common(self, ("auto", *SOLVERS))
+        check_option(self, "penalty", (None, "l2"))
+        check_real(self, "alpha", low=0.0)
+        check_option(self, "learning_rate", LEARNING_RATES)
+        check_real(self, "eta0", low=0.0, open_low=True)
+        check_real(self, "power_t", low=0.0)
+        options = {name: getattr(self, name) for name in GD_DEFAULTS}
+        if self.solver != "gd":
+            changed = [name for name, default in GD_DEFAULTS.items() if options[name] != default]
+            if changed:
+                raise ValueError(
+                    f"solver={self.solver!r} has no learning rate and cannot honour {', '.join(changed)}: "
+                    "use solver='gd', or leave the learning rate at its defaults."
+                )
+            options = {}
+        start = None
+        if self.warm_start and hasattr(self, "coef_"):
+            start = (np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_))
+        return Problem(
+            partial(mean_penalty, float(self.alpha) if self.penalty == "l2" else 0.0),
+            solver=self.solver,
+            max_iter=self.max_iter,
+            tol=self.tol,
+            fit_intercept=self.fit_intercept,
+            solver_options=tuple(options.items()),
+            start=start,
+            **more,
+        )
+
+
+class GDRegressor(LinearRegressorMixin, _Workbench):
+    """Regression by gradient descent: minimises (1/S) Σ s ½(y - x·w - b - o)² + α/2 ‖w‖², S = Σ s.
+
+    w ← w - η ∇F(w): every iteration is one sweep over all blocks. ``learning_rate="auto"`` finds η by Armijo's rule;
+    the other rates are the classics to learn and tune, and can diverge: a fit that does is stopped with a
+    ConvergenceWarning.
+
+    Parameters
+    ----------
+    loss : {"squared_error"}, default="squared_error"
+    penalty : {"l2", None}, default="l2"
+    alpha : float, default=1e-4
+        α ≥ 0, relative to the mean of the losses, as in scikit-learn's SGDRegressor.
+    fit_intercept : bool, default=True
+        False: b = 0.
+    solver : {"gd", "auto", "lbfgs", "newton-cholesky"}, default="gd"
+        Any but "gd" has no learning rate and refuses one.
+    learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo"}, default="auto"
+        "constant": η = eta0. "invscaling": η = eta0 / t^power_t at iteration t. "adaptive": η = eta0 until the
+        objective rises; that step is taken back and η divided by 5. "armijo", which is what "auto" takes: the best of
+        several trial steps around the last one, all answered by one sweep; eta0 is the first trial.
+    eta0 : float, default=0.1
+        η > 0, in units of w per unit of ∇F. A constant rate converges below 2/L, with L the largest eigenvalue of
+        the Hessian.
+    power_t : float, default=0.25
+        Exponent of "invscaling"; the other rates have none.
+    max_iter : int, default=1000
+        Iterations at the most.
+    tol : float or None, default=1e-4
+        The fit stops when √((F - F*) / F at the start), as estimated from the gradient in standardised units, is at
+        most this. None: always ``max_iter`` iterations.
+    warm_start : bool, default=False
+        Start from the last fit's coefficients.
+    verbose : int, default=0
+        Above 0: print a line an iteration.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (d,)
+        In units of y per unit of the column.
+    intercept_ : float
+        In units of y.
+    n_iter_, n_sweeps_ : int
+        Iterations, and passes over the data including the one for the moments.
+    converged_ : bool
+    history_ : dict of ndarray of shape (n_iter_,)
+        "objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks" of every iteration.
+    solver_ : str
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    References
+    ----------
+    Nocedal & Wright, *Numerical Optimization* (2006), ch. 3.
+
+    Examples
+    --------
+    >>> from dask_gd import GDRegressor
+    >>> model = GDRegressor(learning_rate="constant", eta0=0.5, penalty=None, tol=1e-8)
+    >>> model.fit([[-1.0], [0.0], [1.0]], [-1.0, 1.0, 3.0]).coef_.round(6)
+    array([2.])
+    """
+
+    def __init__(
+        self,
+        loss: str = "squared_error",
+        *,
+        penalty: str | None = "l2",
+        alpha: float = 1e-4,
+        fit_intercept: bool = True,
+        solver: str = "gd",
+        learning_rate: str = "auto",
+        eta0: float = 0.1,
+        power_t: float = 0.25,
+        max_iter: int = 1000,
+        tol: float | None = 1e-4,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    _loss = Squared()
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> GDRegressor:
+        """Fit to data.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix, or dask array or DataFrame of shape (n, d)
+        y : array-like or dask array of shape (n,)
+        sample_weight : array-like or dask array of shape (n,), optional
+            s ≥ 0; a weight of zero removes the row.
+        offset : array-like or dask array of shape (n,), optional
+            o, a part of the margin that is known.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            NaN or infinity (the message names block and column), lengths that differ, negative weights, a learning
+            rate for a solver that has none.
+        FitInterrupted
+            The cluster failed for good.
+        """
+        check_option(self, "loss", ("squared_error",))
+        result = fit_model(self, X, y, sample_weight, offset, self._problem(loss=self._loss)).result
+        self.coef_ = result.coef[0]
+        self.intercept_ = float(result.intercept[0])
+        return self
+
+
+class GDClassifier(LinearClassifierMixin, _Workbench):
+    """Classification by gradient descent: minimises (1/S) Σ s ℓ(y, x·w + b + o) + α/2 ‖w‖², S = Σ s.
+
+    ℓ is the logistic loss for two classes and the softmax loss for more. Every iteration is one sweep over all
+    blocks; ``learning_rate="auto"`` finds η by Armijo's rule.
+
+    Parameters
+    ----------
+    loss : {"log_loss"}, default="log_loss"
+    penalty : {"l2", None}, default="l2"
+    alpha : float, default=1e-4
+        α ≥ 0, relative to the mean of the losses, as in scikit-learn's SGDClassifier.
+    fit_intercept : bool, default=True
+        False: b = 0.
+    class_weight : dict, "balanced" or None, default=None
+        Multiplies the sample weights by class; "balanced" gives every class the same total.
+    solver : {"gd", "auto", "lbfgs", "newton-cholesky"}, default="gd"
+        Any but "gd" has no learning rate and refuses one.
+    learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo"}, default="auto"
+        As in :class:`GDRegressor`.
+    eta0 : float, default=0.1
+        η > 0, in units of w per unit of ∇F.
+    power_t : float, default=0.25
+        Exponent of "invscaling"; the other rates have none.
+    max_iter : int, default=1000
+        Iterations at the most.
+    tol : float or None, default=1e-4
+        The fit stops when √((F - F*) / F at the start), as estimated from the gradient in standardised units, is at
+        most this. None: always ``max_iter`` iterations.
+    warm_start : bool, default=False
+        Start from the last fit's coefficients.
+    verbose : int, default=0
+        Above 0: print a line an iteration.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (1, d) or (n_classes, d)
+    intercept_ : ndarray of shape (1,) or (n_classes,)
+    classes_ : ndarray of shape (n_classes,)
+    n_iter_, n_sweeps_ : int
+        Iterations, and passes over the data including the one for the moments.
+    converged_ : bool
+    history_ : dict of ndarray of shape (n_iter_,)
+        "objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks" of every iteration.
+    solver_ : str
+    n_features_in_, feature_names_in_
+        As in scikit-learn.
+
+    References
+    ----------
+    Nocedal & Wright, *Numerical Optimization* (2006), ch. 3; Hastie, Tibshirani & Friedman (2009), sec. 4.4.
+
+    Examples
+    --------
+    >>> from dask_gd import GDClassifier
+    >>> model = GDClassifier(eta0=1.0).fit([[-2.0], [-1.0], [1.0], [2.0]], [0, 1, 0, 1])
+    >>> model.predict([[-3.0], [3.0]])
+    array([0, 1])
+    """
+
+    def __init__(
+        self,
+        loss: str = "log_loss",
+        *,
+        penalty: str | None = "l2",
+        alpha: float = 1e-4,
+        fit_intercept: bool = True,
+        class_weight: Any = None,
+        solver: str = "gd",
+        learning_rate: str = "auto",
+        eta0: float = 0.1,
+        power_t: float = 0.25,
+        max_iter: int = 1000,
+        tol: float | None = 1e-4,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.loss = loss
+        self.penalty = penalty
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.class_weight = class_weight
+        self.solver = solver
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> GDClassifier:
+        """Fit to data; parameters and errors as in :meth:`LogisticRegression.fit`, and a ValueError for a learning
+        rate with a solver that has none.
+
+        Returns
+        -------
+        self
+        """
+        check_option(self, "loss", ("log_loss",))
+        problem = self._problem(loss=None, classification=True, class_weight=self.class_weight)
+        result = fit_model(self, X, y, sample_weight, offset, problem).result
+        self.coef_, self.intercept_ = result.coef, result.intercept
+        return self
+
+
+def mean_penalty(alpha: float, total: float) -> Penalty:
+    """α is relative to the mean already."""
+    return L2(alpha) if alpha > 0 else NoPenalty()

@@ -1,0 +1,218 @@
+"""Predictions and scores of a fitted linear model: NumPy in, NumPy out; dask in, lazy dask out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ..engine import StreamingEngine, is_dask, open_engine
+from ..engine.blocks import as_dask_array, float_dtype
+from ..exceptions import DataError
+from ..kernels import ScoreKernel
+from ..losses import Loss
+from ..protocol import Array
+from .fit import check_vector, frame_names
+
+
+def margins(X: Any, offset: Any = None, *, coef: Array, intercept: Array) -> Array:
+    """X wᵀ + b (+ offset) of one block: (n,) for one output, (n, k) for more; in the precision of X."""
+    dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    if X.dtype != dtype:
+        X = X.astype(dtype)
+    eta = np.asarray(X @ coef.T.astype(dtype)) + intercept.astype(dtype)
+    if offset is not None:
+        eta = eta + np.reshape(offset, (-1, 1))
+    return eta[:, 0] if len(coef) == 1 else eta
+
+
+def map_rows(
+    estimator: Any, function: Callable[..., Array], X: Any, offset: Any, *, width: int | None, dtype: Any = None
+) -> Any:
+    """``function(X, offset)`` of all rows: (n,) for ``width`` None, else (n, width); ``dtype`` None: that of X."""
+    check_is_fitted(estimator)
+    if not is_dask(X):
+        X = validate_data(estimator, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
+        if sp.issparse(X):
+            X = sp.csr_array(X)
+        offset = np.asarray(offset) if is_dask(offset) else offset
+        return function(X, check_vector(offset, X.shape[0], "offset"))
+    import dask.array as da
+
+    validate_data(estimator, frame_names(X), skip_check_array=True, reset=False)
+    X = as_dask_array(X)
+    if X.numblocks[1] > 1:
+        X = X.rechunk({1: -1})
+    dtype = float_dtype(X.dtype) if dtype is None else dtype
+    arrays = [X, "ij"]
+    if offset is not None:
+        offset = as_dask_array(offset) if is_dask(offset) else da.from_array(np.asarray(offset), chunks=(X.chunks[0],))
+        arrays += [offset, "i"]
+    return da.blockwise(
+        _whole_rows(function),
+        "i" if width is None else "ik",
+        *arrays,
+        new_axes=None if width is None else {"k": width},
+        concatenate=True,
+        dtype=dtype,
+        meta=np.empty((0,) if width is None else (0, 0), dtype=dtype),
+    )
+
+
+def _whole_rows(function: Callable[..., Array]) -> Callable[..., Array]:
+    return partial(_call, function)
+
+
+def _call(function: Callable[..., Array], X: Any, offset: Any = None) -> Array:
+    return function(sp.csr_array(X) if sp.issparse(X) else np.asarray(X), offset)
+
+
+def stream_score(kernel: ScoreKernel, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
+    """The sums of one pass over dask data."""
+    with open_engine(X, y, sample_weight, offset, numeric_y=not kernel.labels, resident=False) as engine:
+        assert isinstance(engine, StreamingEngine)
+        sums = engine.sweep(kernel)
+    if sums.problem is not None:
+        raise DataError(f"{sums.problem[1]} (block {sums.problem[0]})")
+    return sums
+
+
+class LinearRegressorMixin(RegressorMixin):
+    """``predict`` and ``score`` from ``coef_`` (d,) and ``intercept_``."""
+
+    _loss: Loss
+
+    def _function(self) -> Callable[..., Array]:
+        return partial(
+            _mean, loss=self._loss, coef=np.atleast_2d(self.coef_), intercept=np.atleast_1d(self.intercept_)
+        )
+
+    def predict(self, X: Any, offset: Any = None) -> Any:
+        """Predicted means.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix or dask collection of shape (n, d)
+        offset : array-like of shape (n,), optional
+            Added to the margins.
+
+        Returns
+        -------
+        ndarray of shape (n,), or a lazy dask array for dask input
+        """
+        check_is_fitted(self)
+        return map_rows(self, self._function(), X, offset, width=None)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+        """R² = 1 - Σ s (y - μ)² / Σ s (y - ȳ)², in one pass over dask input.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if not is_dask(X):
+            return float(r2_score(y, self.predict(X, offset), sample_weight=sample_weight))
+        validate_data(self, frame_names(X), skip_check_array=True, reset=False)
+        sums = stream_score(ScoreKernel(self._function(), self.n_features_in_, False), X, y, sample_weight, offset)
+        if sums.n_rows < 2:
+            return float("nan")
+        if sums.y_m2 == 0:
+            return 1.0 if sums.loss == 0 else 0.0
+        return float(1 - sums.loss / sums.y_m2)
+
+
+class LinearClassifierMixin(ClassifierMixin):
+    """``decision_function``, ``predict``, ``predict_proba`` and ``score`` from ``coef_`` (k, d), ``intercept_`` (k,)."""
+
+    def _shared(self) -> dict[str, Array]:
+        check_is_fitted(self)
+        return {"coef": self.coef_, "intercept": self.intercept_}
+
+    def _width(self) -> int | None:
+        return None if len(self.coef_) == 1 else len(self.coef_)
+
+    def decision_function(self, X: Any, offset: Any = None) -> Any:
+        """Margins η = x·w + b (+ offset): of the second class for two classes, of each class for more.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, n_classes), or a lazy dask array for dask input
+        """
+        function = partial(margins, **self._shared())
+        return map_rows(self, function, X, offset, width=self._width())
+
+    def predict(self, X: Any, offset: Any = None) -> Any:
+        """The most probable label of each row.
+
+        Returns
+        -------
+        ndarray of shape (n,) of the labels' own type, or a lazy dask array for dask input
+        """
+        function = partial(_labels, classes=self._fitted_classes(), **self._shared())
+        return map_rows(self, function, X, offset, width=None, dtype=self.classes_.dtype)
+
+    def predict_proba(self, X: Any, offset: Any = None) -> Any:
+        """Class probabilities, in the order of ``classes_``.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), or a lazy dask array for dask input
+        """
+        function = partial(_probabilities, loss=self._fitted_loss(), **self._shared())
+        return map_rows(self, function, X, offset, width=len(self.classes_))
+
+    def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
+        """Logarithms of :meth:`predict_proba`.
+
+        Returns
+        -------
+        ndarray of shape (n, n_classes), or a lazy dask array for dask input
+        """
+        return np.log(self.predict_proba(X, offset))
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+        """Accuracy: the weighted share of right labels, in one pass over dask input.
+
+        Returns
+        -------
+        float
+        """
+        shared = self._shared()
+        if not is_dask(X):
+            return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
+        validate_data(self, frame_names(X), skip_check_array=True, reset=False)
+        function = partial(_labels, classes=self.classes_, **shared)
+        sums = stream_score(ScoreKernel(function, self.n_features_in_, True), X, y, sample_weight, offset)
+        return 1 - sums.loss / sums.weight if sums.weight else float("nan")
+
+    def _fitted_classes(self) -> Array:
+        check_is_fitted(self)
+        return self.classes_
+
+    def _fitted_loss(self) -> Loss:
+        from ..losses import Logistic, Softmax
+
+        check_is_fitted(self)
+        return Logistic() if len(self.classes_) == 2 else Softmax(len(self.classes_))
+
+
+def _mean(X: Any, offset: Array | None, *, loss: Loss, coef: Array, intercept: Array) -> Array:
+    return loss.inverse_link(margins(X, offset, coef=coef, intercept=intercept))
+
+
+def _labels(X: Any, offset: Array | None, *, classes: Array, coef: Array, intercept: Array) -> Array:
+    eta = margins(X, offset, coef=coef, intercept=intercept)
+    code = (eta > 0).astype(np.intp) if eta.ndim == 1 else eta.argmax(axis=1)
+    return np.asarray(classes[code])
+
+
+def _probabilities(X: Any, offset: Array | None, *, loss: Loss, coef: Array, intercept: Array) -> Array:
+    p = loss.inverse_link(margins(X, offset, coef=coef, intercept=intercept).T).T
+    return p if p.ndim == 2 else np.stack([1 - p, p], axis=1)

@@ -1,0 +1,181 @@
+"""The glossary: the plain values that solvers, objective, engine and fit loop exchange.
+
+A fit is a conversation. A solver yields a :class:`Query`, the objective turns the queries of all fits into one kernel,
+the engine runs the kernel on every :class:`Block` and adds the :class:`Sums`, the objective turns the sums into one
+:class:`Answer` a fit. Between two steps a solver is fully described by its :class:`State`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
+
+VALUE = frozenset({"value"})
+GRADIENT = frozenset({"value", "grad"})
+HESSIAN = frozenset({"value", "grad", "hess"})
+
+
+class Query(NamedTuple):
+    """What one fit asks about: ``t`` points and what is wanted there.
+
+    ``theta`` has shape (t, p): every row is one point in the solver's own coordinates (p = free parameters of the
+    fit). ``want`` is one of :data:`VALUE`, :data:`GRADIENT`, :data:`HESSIAN`.
+    """
+
+    theta: Array
+    want: frozenset[str] = GRADIENT
+
+
+class Answer(NamedTuple):
+    """The objective F (loss mean plus penalty) at the ``t`` points of a query; what was not wanted is None."""
+
+    value: Array  # (t,)
+    grad: Array | None = None  # (t, p)
+    hess: Array | None = None  # (t, p, p)
+
+
+class State(Protocol):
+    """What every solver state holds; a solver's own NamedTuple adds what it needs between two steps."""
+
+    @property
+    def theta(self) -> Array: ...  # (p,) the iterate
+    @property
+    def value(self) -> float: ...  # F(theta)
+    @property
+    def grad(self) -> Array: ...  # (p,) gradient at theta
+    @property
+    def step(self) -> float: ...  # step size just taken; 0.0 = no point along the step was lower
+    @property
+    def decrement(self) -> float: ...  # 0.5 gᵀB⁻¹g with the solver's own curvature model B; 0.0 where it has none
+
+
+Conversation: TypeAlias = Generator[Query, Answer, Any]
+
+
+class Solver(Protocol):
+    """An algorithm as pure mathematics: it asks and is answered, and never sees data."""
+
+    standardised: bool  # True: works in coordinates where every column has mean 0 and unit variance
+
+    def init(self, theta: Array) -> Conversation: ...  # returns the first State
+    def step(self, state: Any) -> Conversation: ...  # returns the next State
+    def solution(self, state: Any) -> Array: ...  # the point to report once converged
+
+
+class Block(NamedTuple):
+    """One row chunk, held together as one value so that its parts can never part. ``None`` = not given."""
+
+    index: int  # leaf of the summation tree
+    X: Any  # (n, d) C-contiguous float array or CSR matrix
+    y: Any  # (n,) targets
+    weight: Any = None  # (n,) sample weights
+    offset: Any = None  # (n,) added to the margins
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.X.shape[0])
+
+    @property
+    def nbytes(self) -> int:
+        X = self.X
+        size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
+        return int(size + sum(a.nbytes for a in (self.y, self.weight, self.offset) if isinstance(a, np.ndarray)))
+
+
+class Points(NamedTuple):
+    """``t`` points in data coordinates: the margins of ``k`` outputs are ``(X - origin) @ W[t, k] + b[t, k]``."""
+
+    W: Array  # (t, k, d)
+    b: Array  # (t, k)
+    want: frozenset[str]
+
+
+class PointSums(NamedTuple):
+    """Plain sums over rows for one :class:`Points`; derivatives are taken about ``origin``."""
+
+    value: Array  # (t,)
+    grad_w: Array | None = None  # (t, k, d)
+    grad_b: Array | None = None  # (t, k)
+    hess_ww: Array | None = None  # (t, k, d, k, d)
+    hess_wb: Array | None = None  # (t, k, d, k)
+    hess_bb: Array | None = None  # (t, k, k)
+
+    def __add__(self, other: PointSums) -> PointSums:  # type: ignore[override]
+        return PointSums(*(None if a is None else a + b for a, b in zip(self, other, strict=True)))
+
+
+class Sums(NamedTuple):
+    """What a loss kernel returns: one :class:`PointSums` for every :class:`Points` it was given."""
+
+    parts: tuple[PointSums, ...]
+
+    def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
+        return Sums(tuple(a + b for a, b in zip(self.parts, other.parts, strict=True)))
+
+
+class Addable(Protocol):
+    """Anything a sweep may add up."""
+
+    def __add__(self, other: Any) -> Any: ...
+
+
+class Kernel(Protocol):
+    """A picklable function of one block; ``name`` is the readable prefix of its tasks."""
+
+    name: str
+
+    def __call__(self, block: Block) -> Addable: ...
+
+
+class SweepCost(NamedTuple):
+    """What one sweep cost."""
+
+    seconds: float = 0.0
+    rows: int = 0
+    bytes: int = 0  # read from blocks
+    tasks: int = 0
+
+
+class Engine(Protocol):
+    """Logistics: runs a kernel on every block and adds the results in a fixed tree."""
+
+    n_sweeps: int
+    cost: SweepCost  # of the latest sweep
+
+    def sweep(self, kernel: Kernel) -> Any: ...
+    def replace(self, transform: Callable[[Block], Block]) -> None: ...
+    def run(self, job: Callable[[Engine], Any]) -> Any: ...  # a whole fit, where the data are
+
+
+class Report(NamedTuple):
+    """One finished iteration of one fit, as callbacks see it."""
+
+    fit: int
+    n_fits: int
+    iteration: int
+    max_iter: int
+    objective: float
+    grad_norm: float  # in standardised coordinates, relative: the number that ``tol`` is compared with
+    step: float
+    cost: SweepCost  # of the sweeps since the fit's previous report
+    converged: bool
+
+
+Callback: TypeAlias = Callable[[Report], Any]  # True stops the fit
+
+
+class Result(NamedTuple):
+    """The end of one fit, in original units."""
+
+    coef: Array  # (k, d)
+    intercept: Array  # (k,)
+    n_iter: int
+    n_sweeps: int
+    converged: bool
+    message: str  # why it stopped and, where it did not converge, what to change
+    history: dict[str, Array]
+    rank: int | None = None

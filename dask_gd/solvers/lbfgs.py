@@ -1,0 +1,94 @@
+"""L-BFGS (Liu & Nocedal, *Mathematical Programming* 45, 1989; Nocedal & Wright 2006, algorithms 7.4 and 7.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ..protocol import Array, Conversation, Query
+from .line_search import search, sufficient
+
+
+class LBFGSState(NamedTuple):
+    theta: Array
+    value: float
+    grad: Array
+    step: float
+    decrement: float
+    s: Array  # (m, p) last changes of θ, oldest first
+    y: Array  # (m, p) last changes of the gradient
+    direction: Array
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Limited-memory quasi-Newton in standardised coordinates.
+
+    The unit step is asked with its gradient and nearly always accepted, so an iteration is one sweep; when it is
+    not, one more sweep answers a whole grid of shorter steps.
+
+    Parameters
+    ----------
+    memory : int
+        Pairs (s, y) kept.
+    """
+
+    memory: int = 10
+    standardised: bool = True
+
+    def init(self, theta: Array) -> Conversation:
+        answer = yield Query(theta[None])
+        grad = answer.grad[0]
+        none = np.zeros((0, len(theta)))
+        return LBFGSState(theta, float(answer.value[0]), grad, np.inf, 0.0, none, none, -grad)
+
+    def step(self, state: LBFGSState) -> Conversation:
+        direction = state.direction
+        slope = float(state.grad @ direction)
+        if slope >= 0:  # the pairs have lost their curvature to rounding
+            return self._forget(state)
+        if len(state.s):
+            answer = yield Query((state.theta + direction)[None])
+            found = (1.0, float(answer.value[0]), answer.grad[0])
+            if not (sufficient(found[1], state.value, 1.0, slope) and found[1] < state.value):
+                steps = np.array([2.0, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001])
+                found = yield from search(state.theta, direction, state.value, slope, steps)
+        else:  # no scale is known yet: one sweep looks over nine powers of ten
+            steps = 10.0 ** np.arange(2, -7, -1) * max(1.0, 1.0 / np.sqrt(-slope))
+            found = yield from search(state.theta, direction, state.value, slope, steps)
+        if found is None:
+            return self._forget(state)
+        step, value, grad = found
+        theta = state.theta + step * direction
+        s, y = theta - state.theta, grad - state.grad
+        pairs = (state.s, state.y)
+        if s @ y > np.finfo(float).eps * (y @ y):
+            pairs = (np.vstack([state.s, s])[-self.memory :], np.vstack([state.y, y])[-self.memory :])
+        direction = two_loop(grad, *pairs)
+        return LBFGSState(theta, value, grad, step, -0.5 * float(grad @ direction), *pairs, direction)
+
+    def _forget(self, state: LBFGSState) -> LBFGSState:
+        """Fall back to steepest descent; if that was it already, no step is lower."""
+        none = np.zeros((0, len(state.theta)))
+        return state._replace(s=none, y=none, direction=-state.grad, step=np.inf if len(state.s) else 0.0)
+
+    def solution(self, state: LBFGSState) -> Array:
+        return state.theta
+
+
+def two_loop(grad: Array, s: Array, y: Array) -> Array:
+    """-H grad, with H the L-BFGS inverse Hessian of the pairs (rows of ``s`` and ``y``)."""
+    q = grad.copy()
+    if not len(s):
+        return -q
+    rho = 1.0 / np.einsum("ij,ij->i", s, y)
+    alpha = np.zeros(len(s))
+    for i in reversed(range(len(s))):
+        alpha[i] = rho[i] * (s[i] @ q)
+        q -= alpha[i] * y[i]
+    q *= (s[-1] @ y[-1]) / (y[-1] @ y[-1])
+    for i in range(len(s)):
+        q += s[i] * (alpha[i] - rho[i] * (y[i] @ q))
+    return -q

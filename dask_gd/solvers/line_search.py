@@ -1,0 +1,31 @@
+"""Armijo's rule with many trial steps answered by one query."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+
+from ..protocol import GRADIENT, Answer, Array, Query
+
+ARMIJO = 1e-4
+# Rounding of a mean over many rows: differences of the objective below this share of it carry no information.
+ROUNDING = 1e-13
+
+
+def sufficient(value: Array | float, start: float, step: Array | float, slope: float) -> Array:
+    """Armijo's condition F(θ + step·d) ≤ F(θ) + 1e-4·step·slope (Nocedal & Wright 2006, eq. 3.6a), up to rounding."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray(value <= start + ARMIJO * np.asarray(step) * slope + ROUNDING * abs(start))
+
+
+def search(
+    theta: Array, direction: Array, start: float, slope: float, steps: Array
+) -> Generator[Query, Answer, tuple[float, float, Array] | None]:
+    """The lowest of the trial ``steps`` that satisfies Armijo's rule: (step, value, gradient), or None. One query."""
+    answer = yield Query(theta + steps[:, None] * direction, GRADIENT)
+    good = sufficient(answer.value, start, steps, slope) & (answer.value < start)
+    if not good.any() or answer.grad is None:
+        return None
+    best = int(np.argmin(np.where(good, answer.value, np.inf)))
+    return float(steps[best]), float(answer.value[best]), answer.grad[best]
