@@ -140,7 +140,9 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
         )
     elif run.iteration >= fit.max_iter:
         run.converged = fit.tol is None
-        run.message = f"max_iter={fit.max_iter} reached before tol={fit.tol}: raise max_iter or tol, or scale the columns"
+        run.message = (
+            f"max_iter={fit.max_iter} reached before tol={fit.tol}: raise max_iter or tol, or scale the columns"
+        )
     if run.iteration:
         # An infinite step is a restart of the solver, no step of the iterate.
         record = (state.value, norm, state.step if np.isfinite(state.step) else 0.0, *run.cost)
@@ -161,9 +163,10 @@ def _result(run: _Running, objective: Objective) -> Result:
     theta = run.fit.solver.solution(state) if run.converged else state.theta
     coef, intercept = objective.to_model(theta, run.model.coordinates)
     rank = None
-    null = getattr(state, "null", None)
-    if null is not None:
+    factor = getattr(state, "factor", None)
+    if factor is not None:
         # margins at the column means stay; only the coefficients lose their part in the null space
+        null = factor.null
         rank = objective.n_outputs * objective.n_features - null.shape[1]
         if null.shape[1]:
             shorter = objective.minimum_norm(coef, null, run.model.coordinates)

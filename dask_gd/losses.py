@@ -33,6 +33,8 @@ class Loss(Protocol):
     @property
     def n_outputs(self) -> int: ...  # margins a row
     @property
+    def quadratic(self) -> bool: ...  # the second derivative is the same everywhere
+    @property
     def curvature(self) -> float: ...  # upper bound of the second derivative; inf where there is none
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
@@ -50,6 +52,7 @@ class Squared:
     """ℓ(y, η) = ½ (y - η)²; identity link."""
 
     n_outputs: int = 1
+    quadratic: bool = True
     curvature: float = 1.0
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
@@ -71,6 +74,7 @@ class Logistic:
     """ℓ(y, η) = log(1 + e^η) - yη for y in {0, 1}; logit link. Stable for every finite η."""
 
     n_outputs: int = 1
+    quadratic: bool = False
     curvature: float = 0.25
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
@@ -101,6 +105,7 @@ class Softmax:
     """ℓ(y, η) = log Σ_k e^{η_k} - η_y for y in {0, …, K-1}; K margins a row, symmetric over the classes."""
 
     n_outputs: int
+    quadratic: bool = False
     curvature: float = 0.5
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:

@@ -8,6 +8,7 @@ Source: the "virtual" standardisation of Spark's block aggregators and of tabmat
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from .kernels import LossKernel, Moments
 from .losses import Loss
 from .penalties import Penalty
-from .protocol import Answer, Array, Points, PointSums, Query, Solver, Sums
+from .protocol import Answer, Array, Block, Points, PointSums, Query, Solver, Sums
 
 # A column whose mean is so many standard deviations from zero is centred row by row inside the kernel.
 CENTERED_ENOUGH = {np.dtype(np.float32): 4.0, np.dtype(np.float64): 1e3}
@@ -82,6 +83,12 @@ class Objective:
     @property
     def _curvature(self) -> float:
         return self.loss.curvature if np.isfinite(self.loss.curvature) else 1.0
+
+    def of_weight(self, block: Block) -> Objective:
+        """The same objective over other rows: everything is kept but the sum of weights."""
+        other = copy(self)
+        other.total = float(block.n_rows if block.weight is None else block.weight.sum(dtype=np.float64))
+        return other
 
     # -- coordinates ---------------------------------------------------------------------------------------------
 

@@ -3,6 +3,16 @@
 from .loss import LossKernel
 from .labels import EncodeLabels
 from .moments import Moments, MomentsKernel
+from .sample import Sample, SampleKernel
 from .score import ScoreKernel, ScoreSums
 
-__all__ = ["EncodeLabels", "LossKernel", "Moments", "MomentsKernel", "ScoreKernel", "ScoreSums"]
+__all__ = [
+    "EncodeLabels",
+    "LossKernel",
+    "Moments",
+    "MomentsKernel",
+    "Sample",
+    "SampleKernel",
+    "ScoreKernel",
+    "ScoreSums",
+]

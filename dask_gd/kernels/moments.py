@@ -171,13 +171,21 @@ def _name_nonfinite(X: Any) -> str:
 
 
 def _dense_moments(X: Array, weight: Array | None) -> tuple[Array, Array]:
-    n, d = X.shape
-    shift = X[0].astype(np.float64)  # near the mean: keeps the digits of columns whose mean dwarfs their spread
+    mean, m2 = _sliced_moments(X, weight, X.dtype)
+    if X.dtype != np.float64 and not (np.isfinite(mean).all() and np.isfinite(m2).all()):
+        mean, m2 = _sliced_moments(X, weight, np.dtype(np.float64))  # the squares may only be too large for float32
+    return mean, m2
+
+
+def _sliced_moments(X: Array, weight: Array | None, dtype: np.dtype) -> tuple[Array, Array]:
+    """Sums of a slice in ``dtype``, of all slices in float64."""
+    d = X.shape[1]
+    shift = X[0].astype(dtype)  # near the mean: keeps the digits of columns whose mean dwarfs their spread
     total, first, second = 0.0, np.zeros(d), np.zeros(d)
-    for rows in row_slices(X, d):  # a float64 copy of the slice is made: count it as margins
-        A = np.subtract(X[rows], shift, dtype=np.float64)
-        s = np.ones(len(A)) if weight is None else weight[rows].astype(np.float64, copy=False)
-        total += s.sum()
+    for rows in row_slices(X, d):  # a copy of the slice is made: count it as margins
+        A = np.subtract(X[rows], shift, dtype=dtype)
+        s = np.ones(len(A), dtype=dtype) if weight is None else weight[rows].astype(dtype, copy=False)
+        total += s.sum(dtype=np.float64)
         first += s @ A
         np.multiply(A, A, out=A)
         second += s @ A

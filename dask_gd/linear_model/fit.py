@@ -15,17 +15,23 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from ..callbacks import PrintReports, watching
-from ..engine import is_dask, is_dask_frame, open_engine
+from ..engine import LocalEngine, is_dask, is_dask_frame, open_engine
 from ..exceptions import DataError
 from ..fitting import Fit, minimise
-from ..kernels import EncodeLabels, Moments, MomentsKernel
+from ..kernels import EncodeLabels, Moments, MomentsKernel, Sample, SampleKernel
 from ..losses import Logistic, Loss, Softmax
-from ..objective import Objective
+from ..objective import Model, Objective
 from ..penalties import Penalty
 from ..planner import choose_solver
-from ..protocol import Array, Callback, Engine, Result
+from ..protocol import VALUE, Array, Block, Callback, Engine, Query, Result
 from ..solvers import SOLVERS, NewtonCholesky
 
+SAMPLE_PER_FEATURE = 500  # rows of the sample per feature …
+SAMPLE_BYTES = 4 * 2**20  # … and its size at the most
+SAMPLE_WORTH = 10  # times as many rows as the sample there must be
+RARE_ROWS = 10  # sampled rows that every class and, on average, every parameter must have
+SAMPLE_ITERATIONS = 50
+SAMPLE_TOL = 1e-4
 # Curvature below this share of the largest is rounding of the Gram matrix, whose sums start in the precision of X.
 RANK_TOL = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-15}
 
@@ -82,7 +88,7 @@ def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, p
         raise
     result = outcome.result
     estimator.n_iter_ = result.n_iter
-    estimator.n_sweeps_ = result.n_sweeps + 1  # the first sweep took the moments
+    estimator.n_sweeps_ = result.n_sweeps
     estimator.converged_ = result.converged
     estimator.history_ = result.history
     estimator.solver_ = outcome.solver
@@ -102,28 +108,77 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     """The fit itself, on any engine: moments, labels, objective, loop."""
     moments = engine.sweep(MomentsKernel(n_features, problem.classification))
     check_moments(moments, n_features)
-    classes, loss = None, problem.loss
+    classes, labels, loss = None, None, problem.loss
     if problem.classification:
-        classes, moments = encode(engine, moments, problem.class_weight)
+        labels, moments = encode(moments, problem.class_weight)
+        engine.replace(labels)
+        classes = labels.classes
         loss = loss or (Logistic() if len(classes) == 2 else Softmax(len(classes)))
     assert loss is not None
     dtype = np.dtype(moments.dtype)
-    objective = Objective(
-        loss, moments, fit_intercept=problem.fit_intercept, dtype=dtype, sparse=moments.sparse
-    )
+    objective = Objective(loss, moments, fit_intercept=problem.fit_intercept, dtype=dtype, sparse=moments.sparse)
     name = problem.solver
     if name == "auto":
         name = choose_solver(moments.n_rows, n_features, loss.n_outputs)
     options = dict(problem.solver_options)
     if SOLVERS[name] is NewtonCholesky:
         options["rank_tol"] = RANK_TOL[dtype]
+        if loss.quadratic:
+            options["reuse"] = np.inf
     coef, intercept = objective.start()
     if problem.start is not None and problem.start[0].shape == coef.shape:
         coef, intercept = problem.start
-    fit = Fit(
-        SOLVERS[name](**options), problem.penalty(moments.weight), coef, intercept, problem.max_iter, problem.tol
+    fit = Fit(SOLVERS[name](**options), problem.penalty(moments.weight), coef, intercept, problem.max_iter, problem.tol)
+    extra = 1  # the sweep for the moments
+    if problem.start is None and fit.solver.standardised and labels is not None:
+        rows = min(SAMPLE_PER_FEATURE * (n_features + 1), SAMPLE_BYTES // (dtype.itemsize * n_features))
+        if moments.n_rows >= SAMPLE_WORTH * rows and rows >= RARE_ROWS * objective.size:
+            sample = engine.sweep(SampleKernel(rows / moments.n_rows))
+            fit = start_from_sample(objective, fit, sample, dtype)
+            extra += 1
+    result = minimise(objective, engine, [fit], callbacks, dtype=dtype)[0]
+    return Outcome(result._replace(n_sweeps=result.n_sweeps + extra), name, classes)
+
+
+def start_from_sample(objective: Objective, fit: Fit, sample: Sample, dtype: np.dtype) -> Fit:
+    """The fit started at the optimum on a row sample, which is found without a sweep.
+
+    Where the sample does not deserve trust the fit starts as it did: half of the sample is fitted first and must do
+    better on the other half than that start.
+    """
+    block = Block(0, sample.X, sample.y, sample.weight, sample.offset)
+    counts = np.bincount(block.y.astype(np.intp), minlength=objective.loss.n_outputs)
+    if counts.min() < RARE_ROWS:
+        return fit
+    halves = [take_block_rows(block, slice(i, None, 2)) for i in range(2)]
+    rough = fit._replace(max_iter=SAMPLE_ITERATIONS, tol=SAMPLE_TOL)
+
+    def optimum(part: Block) -> Result:
+        return minimise(objective.of_weight(part), LocalEngine([part], serial=True), [rough], dtype=dtype)[0]
+
+    half = optimum(halves[0])
+    held_out = objective.of_weight(halves[1])
+    model = Model(fit.penalty, objective.raw)
+    theta = np.stack(
+        [
+            objective.to_theta(*point, objective.raw)
+            for point in ((fit.coef, fit.intercept), (half.coef, half.intercept))
+        ]
     )
-    return Outcome(minimise(objective, engine, [fit], callbacks, dtype=dtype)[0], name, classes)
+    query = Query(theta, VALUE)
+    sums = LocalEngine([halves[1]], serial=True).sweep(held_out.kernel([query], [model]))
+    null, better = held_out.finish(sums, [query], [model])[0].value
+    if not (half.converged and better < null):
+        return fit
+    whole = optimum(block)
+    return fit._replace(coef=whole.coef, intercept=whole.intercept) if whole.converged else fit
+
+
+def take_block_rows(block: Block, rows: slice) -> Block:
+    """A block of some of the rows."""
+    parts = (None if a is None else np.ascontiguousarray(a[rows]) for a in (block.y, block.weight, block.offset))
+    X = block.X[rows]
+    return Block(0, np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X, *parts)
 
 
 def check_moments(moments: Moments, n_features: int) -> None:
@@ -137,8 +192,8 @@ def check_moments(moments: Moments, n_features: int) -> None:
         raise ValueError("Sample weights must contain at least one non-zero number.")
 
 
-def encode(engine: Engine, moments: Moments, class_weight: Any) -> tuple[Array, Moments]:
-    """Replace labels by numbers on every block; the sorted classes, and the moments under class weights.
+def encode(moments: Moments, class_weight: Any) -> tuple[EncodeLabels, Moments]:
+    """How labels become numbers, and the moments under class weights.
 
     Raises
     ------
@@ -155,7 +210,6 @@ def encode(engine: Engine, moments: Moments, class_weight: Any) -> tuple[Array, 
         )
     counts = np.array([moments.classes[label] for label in classes.tolist()])
     weights = class_weights(class_weight, classes, counts)
-    engine.replace(EncodeLabels(classes, weights))
     if weights is not None:
         counts = counts * weights
     if counts.sum() <= 0:
@@ -163,7 +217,7 @@ def encode(engine: Engine, moments: Moments, class_weight: Any) -> tuple[Array, 
     if (counts == 0).any():
         raise ValueError("Every class needs a class weight above zero; drop the rows of a class to leave it out.")
     ratio = counts.sum() / moments.weight
-    return classes, replace(
+    return EncodeLabels(classes, weights), replace(
         moments, classes=dict(enumerate(counts)), weight=float(counts.sum()), m2=moments.m2 * ratio
     )
 
@@ -224,7 +278,9 @@ def check_vector(values: Any, n: int, name: str) -> Array | None:
     if vector.ndim == 0:
         vector = np.full(n, vector)
     if vector.ndim != 1:
-        raise ValueError(f"{name.replace('_', ' ').capitalize()}s must be 1D array or scalar, got {vector.ndim}D array.")
+        raise ValueError(
+            f"{name.replace('_', ' ').capitalize()}s must be 1D array or scalar, got {vector.ndim}D array."
+        )
     if vector.shape != (n,):
         raise ValueError(f"{name}.shape == {vector.shape}, expected {(n,)}!")
     return np.ascontiguousarray(vector, dtype=np.float32 if vector.dtype == np.float32 else np.float64)

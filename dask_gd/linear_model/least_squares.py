@@ -223,5 +223,3 @@ def no_penalty(total: float) -> Penalty:
 def sum_penalty(alpha: float, total: float) -> Penalty:
     """α‖w‖² beside a sum of squares is α/S · ½‖w‖² beside the mean of halves."""
     return L2(alpha / total) if alpha > 0 else NoPenalty()
-
-

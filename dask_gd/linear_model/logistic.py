@@ -33,7 +33,7 @@ class LogisticRegression(LinearClassifierMixin, BaseEstimator):
         "auto" takes Newton where the Hessian of p = (d + 1) × outputs parameters is cheap.
     max_iter : int, default=1000
         Iterations at the most.
-    tol : float or None, default=1e-6
+    tol : float or None, default=1e-8
         The fit stops when √((F - F*) / F at the start), as estimated from gradient and curvature, is at most this. No
         unit of X and no repetition of the rows changes it. None: always ``max_iter`` iterations.
     warm_start : bool, default=False
@@ -80,7 +80,7 @@ class LogisticRegression(LinearClassifierMixin, BaseEstimator):
         class_weight: Any = None,
         solver: str = "auto",
         max_iter: int = 1000,
-        tol: float | None = 1e-6,
+        tol: float | None = 1e-8,
         warm_start: bool = False,
         verbose: int = 0,
     ) -> None:

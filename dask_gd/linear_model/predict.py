@@ -89,9 +89,7 @@ class LinearRegressorMixin(RegressorMixin):
     _loss: Loss
 
     def _function(self) -> Callable[..., Array]:
-        return partial(
-            _mean, loss=self._loss, coef=np.atleast_2d(self.coef_), intercept=np.atleast_1d(self.intercept_)
-        )
+        return partial(_mean, loss=self._loss, coef=np.atleast_2d(self.coef_), intercept=np.atleast_1d(self.intercept_))
 
     def predict(self, X: Any, offset: Any = None) -> Any:
         """Predicted means.

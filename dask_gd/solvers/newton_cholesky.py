@@ -8,8 +8,44 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
-from ..protocol import HESSIAN, Answer, Array, Conversation, Query
+from ..protocol import GRADIENT, HESSIAN, Answer, Array, Conversation, Query
 from .line_search import search, sufficient
+
+SHRINK = 0.1  # a step with a kept factor must shrink the decrement at least so much
+
+
+class Factor(NamedTuple):
+    """A symmetric positive semi-definite matrix, ready to solve with."""
+
+    cholesky: Array | None  # lower factor; None where the matrix is singular to working precision
+    values: Array  # then: the eigenvalues that count …
+    vectors: Array  # … their vectors (p, r) …
+    null: Array  # … and a basis of the rest (p, p - r)
+    stale: bool = False
+
+    def solve(self, rhs: Array) -> Array:
+        """The solution of minimum norm."""
+        if self.cholesky is not None:
+            return np.asarray(scipy.linalg.cho_solve((self.cholesky, True), rhs, check_finite=False))
+        return np.asarray(self.vectors @ ((self.vectors.T @ rhs) / self.values))
+
+
+def factorise(matrix: Array, rank_tol: float) -> Factor:
+    """Cholesky, or the eigenvalues where the matrix is singular to working precision."""
+    n = len(matrix)
+    none = np.zeros((n, 0))
+    if not np.isfinite(matrix).all():
+        return Factor(None, np.zeros(0), none, none)
+    try:
+        factor = scipy.linalg.cholesky(matrix, lower=True, check_finite=False)
+        pivots = np.diag(factor) ** 2
+        if pivots.min() > 10 * n * rank_tol * pivots.max():
+            return Factor(factor, np.zeros(0), none, none)
+    except scipy.linalg.LinAlgError:
+        pass
+    values, vectors = scipy.linalg.eigh(matrix, check_finite=False)
+    kept = values > n * rank_tol * max(values[-1], 0.0)
+    return Factor(None, values[kept], vectors[:, kept], vectors[:, ~kept])
 
 
 class NewtonState(NamedTuple):
@@ -19,33 +55,44 @@ class NewtonState(NamedTuple):
     step: float
     decrement: float
     direction: Array
-    null: Array  # (p, r) basis of the directions without curvature
+    factor: Factor
+    exact: bool  # the factor is of the Hessian at theta
 
 
 @dataclass(frozen=True)
 class NewtonCholesky:
     """Newton's method in standardised coordinates: value, gradient and Hessian from one sweep an iteration.
 
-    Where the Hessian is singular to working precision, the step is the one of minimum norm.
+    Near the optimum the Hessian hardly changes: once the relative decrement is below ``reuse`` the last factor is
+    kept and only the gradient asked for, as long as each such step shrinks the decrement (the Shamanskii method:
+    Kelley, *Iterative Methods for Linear and Nonlinear Equations*, 1995, sec. 5.4.3). Where the Hessian is singular
+    to working precision, the step is the one of minimum norm.
 
     Parameters
     ----------
     rank_tol : float
         Curvature below this share of the largest counts as none.
+    reuse : float
+        Keep the factor where √(decrement / F) is at most this; inf for a quadratic objective.
     """
 
     rank_tol: float = 1e-14
+    reuse: float = 0.02
     standardised: bool = True
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None], HESSIAN)
-        return self._state(theta, answer, np.inf)
+        return self._state(theta, answer, np.inf, None)
 
     def step(self, state: NewtonState) -> Conversation:
         slope = float(state.grad @ state.direction)
         theta, step = state.theta + state.direction, 1.0
-        answer = yield Query(theta[None], HESSIAN)
+        kept = state.factor if self._keeps(state) else None
+        answer = yield Query(theta[None], GRADIENT if kept else HESSIAN)
         if not sufficient(answer.value[0], state.value, 1.0, slope):
+            if not state.exact:  # the kept factor misled: take the Hessian here and try again
+                answer = yield Query(state.theta[None], HESSIAN)
+                return self._state(state.theta, answer, np.inf, None)
             steps = 0.5 ** np.arange(1, 13)
             found = yield from search(state.theta, state.direction, state.value, slope, steps)
             if found is None:
@@ -53,33 +100,29 @@ class NewtonCholesky:
             step = found[0]
             theta = state.theta + step * state.direction
             answer = yield Query(theta[None], HESSIAN)
-        return self._state(theta, answer, step)
+            kept = None
+        new = self._state(theta, answer, step, kept)
+        if kept and new.decrement > SHRINK * state.decrement:
+            # not as near as it seemed: the next query asks for the Hessian
+            return new._replace(exact=False, factor=new.factor._replace(stale=True))
+        return new
 
     def solution(self, state: NewtonState) -> Array:
         """The last Newton step is computed already and costs no sweep: take it."""
         return state.theta + state.direction
 
-    def _state(self, theta: Array, answer: Answer, step: float) -> NewtonState:
-        assert answer.grad is not None and answer.hess is not None
+    def _keeps(self, state: NewtonState) -> bool:
+        near = state.decrement <= self.reuse**2 * abs(state.value) or np.isinf(self.reuse)
+        return near and not state.factor.stale
+
+    def _state(self, theta: Array, answer: Answer, step: float, kept: Factor | None) -> NewtonState:
+        assert answer.grad is not None
         grad = answer.grad[0]
-        direction, null = solve(answer.hess[0], -grad, self.rank_tol)
-        return NewtonState(theta, float(answer.value[0]), grad, step, -0.5 * float(grad @ direction), direction, null)
-
-
-def solve(hess: Array, rhs: Array, rank_tol: float) -> tuple[Array, Array]:
-    """The solution of minimum norm of ``hess @ x = rhs`` and a basis of the null space of ``hess``."""
-    n = len(rhs)
-    none = np.zeros((n, 0))
-    if not np.isfinite(hess).all():
-        return np.zeros(n), none
-    try:
-        factor = scipy.linalg.cholesky(hess, lower=True, check_finite=False)
-        pivots = np.diag(factor) ** 2
-        if pivots.min() > 10 * n * rank_tol * pivots.max():
-            return scipy.linalg.cho_solve((factor, True), rhs, check_finite=False), none
-    except scipy.linalg.LinAlgError:
-        pass
-    values, vectors = scipy.linalg.eigh(hess, check_finite=False)
-    kept = values > n * rank_tol * max(values[-1], 0.0)
-    x = vectors[:, kept] @ ((vectors[:, kept].T @ rhs) / values[kept])
-    return x, vectors[:, ~kept]
+        if kept is None:
+            assert answer.hess is not None
+            factor = factorise(answer.hess[0], self.rank_tol)
+        else:
+            factor = kept
+        direction = -factor.solve(grad)
+        decrement = -0.5 * float(grad @ direction)
+        return NewtonState(theta, float(answer.value[0]), grad, step, decrement, direction, factor, kept is None)
