@@ -94,7 +94,7 @@ def minimise(
         cost = engine.cost._replace(seconds=time.perf_counter() - started)
         for run, answer in zip(active, objective.finish(sums, queries, models), strict=True):
             run.sweeps += 1
-            run.cost = SweepCost(*(a + b for a, b in zip(run.cost, cost, strict=True)))
+            run.cost = run.cost + cost
             _advance(run, answer, objective, callbacks, len(fits), dtype)
     return [_result(run, objective) for run in running]
 
@@ -111,7 +111,7 @@ def _advance(
             first = run.state is None
             run.state = stop.value
         if first:
-            run.scale = max(abs(run.state.value), np.finfo(float).tiny)
+            run.scale = max(abs(run.state.value), objective.rounding, np.finfo(float).tiny)
         else:
             run.iteration += 1
         _judge(run, objective, callbacks, n_fits, dtype)

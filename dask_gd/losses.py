@@ -2,8 +2,8 @@
 
 Conventions. Rows are the last axis: ``y`` has shape (n,), the margins ``eta`` have shape (..., n) for a loss of one
 output and (..., K, n) for a loss of K outputs; values have shape (..., n), derivatives the shape of ``eta``. A loss
-never sees X, coefficients, weights or Dask. Formulas: McCullagh & Nelder, *Generalized Linear Models* (1989), ch. 2 and 4;
-Hastie, Tibshirani & Friedman, *The Elements of Statistical Learning* (2009), sec. 4.4.
+never sees X, coefficients, weights or Dask. Formulas: McCullagh & Nelder, *Generalized Linear Models* (1989), ch. 2
+and 4; Hastie, Tibshirani & Friedman, *The Elements of Statistical Learning* (2009), sec. 4.4.
 """
 
 from __future__ import annotations

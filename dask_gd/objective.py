@@ -84,6 +84,12 @@ class Objective:
     def _curvature(self) -> float:
         return self.loss.curvature if np.isfinite(self.loss.curvature) else 1.0
 
+    @property
+    def rounding(self) -> float:
+        """A share ε of half the mean square of y: an objective below it comes from rounding (0 for a classifier)."""
+        mean_square = self.moments.y_m2 / self.moments.weight + self.moments.y_mean**2
+        return float(0.5 * np.finfo(np.float64).eps * mean_square)
+
     def of_weight(self, block: Block) -> Objective:
         """The same objective over other rows: everything is kept but the sum of weights."""
         other = copy(self)
@@ -154,7 +160,7 @@ class Objective:
             first = taken[query.want]
             taken[query.want] = last = first + len(query.theta)
             part = sums.parts[order.index(query.want)]
-            part = PointSums(*(None if a is None else a[first:last] for a in part))
+            part = PointSums._make(None if a is None else a[first:last] for a in part)
             answers.append(self._answer(part, query, model))
         return answers
 
@@ -207,7 +213,7 @@ class Objective:
 
     def minimum_norm(self, coef: Array, null: Array, coordinates: Coordinates) -> Array:
         """The coefficients (k, d) of smallest norm that give the same margins, from a basis (p, r) of the null space
-        of the Hessian in solver coordinates (where a null direction has no intercept part, the columns being centred)."""
+        of the Hessian in solver coordinates (whose columns are centred: a null direction has no intercept part)."""
         directions = self._split(null.T)[0] / coordinates.scale
         basis = np.linalg.qr(directions.reshape(len(directions), -1).T)[0]
         flat = coef.ravel()

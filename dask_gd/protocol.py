@@ -31,11 +31,11 @@ class Query(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """The objective F (loss mean plus penalty) at the ``t`` points of a query; what was not wanted is None."""
+    """The objective F (loss mean plus penalty) at the ``t`` points of a query; what was not wanted is empty."""
 
     value: Array  # (t,)
-    grad: Array | None = None  # (t, p)
-    hess: Array | None = None  # (t, p, p)
+    grad: Array = np.zeros((0, 0))  # (t, p)
+    hess: Array = np.zeros((0, 0, 0))  # (t, p, p)
 
 
 class State(Protocol):
@@ -69,7 +69,7 @@ class Solver(Protocol):
 class Block(NamedTuple):
     """One row chunk, held together as one value so that its parts can never part. ``None`` = not given."""
 
-    index: int  # leaf of the summation tree
+    index: int  # type: ignore[assignment]  # leaf of the summation tree
     X: Any  # (n, d) C-contiguous float array or CSR matrix
     y: Any  # (n,) targets
     weight: Any = None  # (n,) sample weights
@@ -105,7 +105,7 @@ class PointSums(NamedTuple):
     hess_bb: Array | None = None  # (t, k, k)
 
     def __add__(self, other: PointSums) -> PointSums:  # type: ignore[override]
-        return PointSums(*(None if a is None else a + b for a, b in zip(self, other, strict=True)))
+        return PointSums._make(None if a is None else a + b for a, b in zip(self, other, strict=True))
 
 
 class Sums(NamedTuple):
@@ -117,18 +117,13 @@ class Sums(NamedTuple):
         return Sums(tuple(a + b for a, b in zip(self.parts, other.parts, strict=True)))
 
 
-class Addable(Protocol):
-    """Anything a sweep may add up."""
-
-    def __add__(self, other: Any) -> Any: ...
-
-
 class Kernel(Protocol):
     """A picklable function of one block; ``name`` is the readable prefix of its tasks."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
-    def __call__(self, block: Block) -> Addable: ...
+    def __call__(self, block: Block) -> Any: ...  # anything that can be added
 
 
 class SweepCost(NamedTuple):
@@ -138,6 +133,9 @@ class SweepCost(NamedTuple):
     rows: int = 0
     bytes: int = 0  # read from blocks
     tasks: int = 0
+
+    def __add__(self, other: SweepCost) -> SweepCost:  # type: ignore[override]
+        return SweepCost._make(a + b for a, b in zip(self, other, strict=True))
 
 
 class Engine(Protocol):

@@ -48,7 +48,7 @@ def aligned(block: Block) -> Block:
 
 def _aligned_matrix(X: Any) -> Any:
     if isinstance(X, np.ndarray):
-        return np.require(X, requirements="CA")
+        return np.require(X, requirements=["C", "A"])
     parts = (X.data, X.indices, X.indptr)
     if all(part.flags.aligned for part in parts):
         return X

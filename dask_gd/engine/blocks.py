@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -36,7 +37,11 @@ def is_dask_frame(value: Any) -> bool:
 
 def as_dask_array(value: Any) -> Any:
     """A dask array from a dask array or frame."""
-    return value.to_dask_array() if is_dask_frame(value) else value
+    if not is_dask_frame(value):
+        return value
+    with warnings.catch_warnings():  # labels of pandas' own string and category types become objects, as they should
+        warnings.filterwarnings("ignore", "Dask currently has limited support for converting pandas extension dtypes")
+        return value.to_dask_array()
 
 
 def float_dtype(dtype: Any) -> np.dtype:
@@ -71,15 +76,23 @@ def as_float_matrix(columns: Sequence[Any]) -> Any:
         X = X.astype(float_dtype(X.dtype), copy=False)
         X.sum_duplicates()
         return X
-    X = np.asarray(columns[0]) if len(columns) == 1 else np.concatenate([np.asarray(c) for c in columns], axis=1)
+    X = _numbers(columns[0] if len(columns) == 1 else np.concatenate([np.asarray(c) for c in columns], axis=1))
     if X.dtype.kind == "c":
         raise ValueError("Complex data not supported")
     return np.ascontiguousarray(X, dtype=float_dtype(X.dtype))
 
 
+def _numbers(values: Any) -> Any:
+    """An array; in one of objects, pandas' NA becomes NaN."""
+    array = np.asarray(values)
+    if array.dtype.kind != "O":
+        return array
+    return np.frompyfunc(lambda v: math.nan if type(v).__name__ == "NAType" else v, 1, 1)(array)
+
+
 def as_targets(y: Any, numeric: bool) -> Array:
     """y as float64 for a regressor, as it is for a classifier."""
-    y = np.asarray(y)
+    y = _numbers(y) if numeric else np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1:
@@ -90,7 +103,7 @@ def as_targets(y: Any, numeric: bool) -> Array:
 
 
 def _as_vector(values: Any, name: str) -> Array:
-    vector = np.asarray(values)
+    vector = _numbers(values)
     if vector.ndim == 2 and vector.shape[1] == 1:
         vector = vector[:, 0]
     if vector.ndim != 1:
@@ -100,7 +113,7 @@ def _as_vector(values: Any, name: str) -> Array:
 
 def local_blocks(X: Any, y: Array, weight: Array | None, offset: Array | None) -> list[Block]:
     """Blocks of data that are in memory already; the cut depends on the shape of X alone."""
-    n, d = X.shape
+    n = X.shape[0]
     size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
     rows = max(1, math.ceil(n / max(1, math.ceil(size / LOCAL_BLOCK_BYTES))))
     cuts = [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
@@ -129,16 +142,20 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, numeric_y: bool) ->
     X = as_dask_array(X)
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data with X.reshape(-1, 1).")
+    if X.shape[1] == 0:
+        raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
     if X.dtype.kind == "c":
         raise ValueError("Complex data not supported")
     vectors = {"y": y, "sample_weight": weight, "offset": offset}
-    given = {name: as_dask_array(v) if is_dask(v) else np.asarray(v) for name, v in vectors.items() if v is not None}
+    given: dict[str, Any] = {
+        name: as_dask_array(v) if is_dask(v) else np.asarray(v) for name, v in vectors.items() if v is not None
+    }
     X, given = _align(X, given)
     names = list(given)
     optimised = dask.optimize(X, *given.values())  # jointly, or a chunk that both use would be loaded twice
     X, given = optimised[0], dict(zip(names, optimised[1:], strict=True))
     columns = X.to_delayed(optimize_graph=False)
-    pieces = {name: v.to_delayed(optimize_graph=False).ravel() for name, v in given.items()}
+    pieces: dict[str, Any] = {name: v.to_delayed(optimize_graph=False).ravel() for name, v in given.items()}
     make = dask.delayed(make_block, pure=False)
     blocks = [
         make(

@@ -1,4 +1,4 @@
-"""The engine on a cluster: blocks persisted once and evenly, sweeps as a few batch tasks that can be stolen or rerun."""
+"""The engine on a cluster: blocks persisted once and evenly, a sweep as a few batch tasks that can be stolen."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import dask
@@ -182,7 +183,7 @@ class ClusterEngine:
             per_thread = min(max(round(self._seconds.get(worker, 0.0) / n / BATCH_SECONDS), 1), PARCELS_PER_THREAD)
             count = min(len(parcels), n * per_thread)
             cuts = [len(parcels) * i // count for i in range(count + 1)]
-            batches += [parcels[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+            batches += [parcels[a:b] for a, b in pairwise(cuts)]
         return batches
 
     def _wait(self, futures: list[Any]) -> None:
@@ -210,7 +211,8 @@ class ClusterEngine:
             return self.client.gather(future)
         except CLUSTER_LOST as error:
             raise FitInterrupted(
-                f"The cluster lost the fit: {describe(error)}. Start a cluster with more workers or memory and fit again."
+                f"The cluster lost the fit: {describe(error)}. "
+                "Start a cluster with more workers or memory and fit again."
             ) from error
         except BaseException:
             self.client.cancel([future])
@@ -293,7 +295,7 @@ def place(nbytes: list[int], homes: list[str | None], threads: dict[str, int]) -
         blocks.sort()
         count = min(len(blocks), threads[worker] * PARCELS_PER_THREAD)
         cuts = [len(blocks) * i // count for i in range(count + 1)] if count else [0]
-        plan[worker] = [blocks[a:b] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+        plan[worker] = [blocks[a:b] for a, b in pairwise(cuts)]
     return plan
 
 

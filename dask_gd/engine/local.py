@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import dask
@@ -46,7 +47,7 @@ class LocalEngine:
             count = min(n, os.cpu_count() or 1)
             cuts = [n * i // count for i in range(count + 1)]
             task = dask.delayed(run_resident, pure=False)
-            batches = [Opaque(self.blocks[a:b]) for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+            batches = [Opaque(self.blocks[a:b]) for a, b in pairwise(cuts)]
             scheduler = dask.config.get("scheduler", None)
             # Blocks are in this process: sending them to others would cost more than it saves.
             results = dask.compute(

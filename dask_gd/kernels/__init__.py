@@ -1,7 +1,7 @@
 """Functions of one block: what a sweep runs. Plain sums only, never means, so that blocks add up."""
 
-from .loss import LossKernel
 from .labels import EncodeLabels
+from .loss import LossKernel
 from .moments import Moments, MomentsKernel
 from .sample import Sample, SampleKernel
 from .score import ScoreKernel, ScoreSums

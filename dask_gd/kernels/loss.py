@@ -67,7 +67,7 @@ class _Accumulator:
             self.hess_bb = np.zeros((t, k, k))
 
     def add(self, X: Any, y: Array, weight: Array | None, offset: Array | None) -> None:
-        t, k, d = self.shape
+        t, k, _ = self.shape
         # One column takes the matrix-vector product, many the matrix-matrix product.
         eta = (X @ self.W[0])[None] if t * k == 1 else np.ascontiguousarray((X @ self.W.T).T)
         eta = eta + self.b

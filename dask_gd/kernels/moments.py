@@ -148,7 +148,7 @@ def _value_problem(block: Block, classification: bool) -> str | None:
                 "Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects discrete "
                 "classes on a regression target with continuous values."
             )
-    elif y.dtype.kind == "O" and any(v is None or v != v for v in y):
+    elif y.dtype.kind == "O" and any(map(_missing, y)):
         return "Input y contains NaN."
     for name, values in (("sample_weight", weight), ("offset", offset)):
         if values is not None and not np.isfinite(values).all():
@@ -156,6 +156,13 @@ def _value_problem(block: Block, classification: bool) -> str | None:
     if weight is not None and (weight < 0).any():
         return "Negative values in data passed to `sample_weight`."
     return None
+
+
+def _missing(label: Any) -> bool:
+    try:
+        return label is None or bool(label != label)
+    except TypeError:  # pandas' NA, which is neither true nor false
+        return True
 
 
 def _name_nonfinite(X: Any) -> str:
@@ -224,5 +231,10 @@ def _count_labels(y: Array, weight: Array | None) -> dict[Any, float]:
                     label.item(): float(np.count_nonzero(c) if weight is None else weight[c].sum(dtype=np.float64))
                     for label, c in counts.items()
                 }
+    if y.dtype.kind == "O":  # not sorted here: whether labels compare is for all blocks together to see
+        weights: dict[Any, float] = {}
+        for label, s in zip(y.tolist(), np.ones(len(y)) if weight is None else weight, strict=True):
+            weights[label] = weights.get(label, 0.0) + float(s)
+        return weights
     labels, code = np.unique(y, return_inverse=True)
     return dict(zip(labels.tolist(), np.bincount(code, weights=weight).astype(float).tolist(), strict=True))

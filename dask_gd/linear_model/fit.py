@@ -202,7 +202,11 @@ def encode(moments: Moments, class_weight: Any) -> tuple[EncodeLabels, Moments]:
     """
     labels = list(moments.classes)
     dtype = moments.y_dtype if moments.y_dtype.kind != "O" else object
-    classes = np.unique(np.array(labels, dtype=dtype))
+    try:
+        classes = np.unique(np.array(labels, dtype=dtype))
+    except TypeError as error:
+        kinds = sorted({type(label).__name__ for label in labels})
+        raise ValueError(f"Labels must be comparable with each other, but y mixes {', '.join(kinds)}.") from error
     if len(classes) < 2:
         raise ValueError(
             "This solver needs samples of at least 2 classes in the data, but the data contains only one class: "

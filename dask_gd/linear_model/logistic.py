@@ -124,7 +124,7 @@ class LogisticRegression(LinearClassifierMixin, BaseEstimator):
             The cluster failed for good.
         """
         check_common(self, SOLVER_NAMES)
-        check_real(self, "C", low=0.0, open_low=True)
+        check_real(self, "C", low=0.0, open_low=True, infinite=True)
         start = (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         problem = Problem(
             partial(inverse_penalty, float(self.C)),

@@ -7,8 +7,10 @@ from numbers import Integral, Real
 from typing import Any
 
 
-def check_real(estimator: Any, name: str, *, low: float, open_low: bool = False, none: bool = False) -> None:
-    """The parameter is a real number from ``low`` upwards, infinity included (or None).
+def check_real(
+    estimator: Any, name: str, *, low: float, open_low: bool = False, none: bool = False, infinite: bool = False
+) -> None:
+    """The parameter is a real number from ``low`` upwards (or infinity, or None).
 
     Raises
     ------
@@ -18,11 +20,12 @@ def check_real(estimator: Any, name: str, *, low: float, open_low: bool = False,
     if none and value is None:
         return
     number = isinstance(value, Real) and not isinstance(value, bool)
-    if not number or not (value > low if open_low else value >= low):
-        bracket = "(" if open_low else "["
+    enough = number and (value > low if open_low else value >= low)
+    if not enough or (value == float("inf") and not infinite):
+        opening, closing = "(" if open_low else "[", "]" if infinite else ")"
         raise ValueError(
-            f"The {name!r} parameter of {type(estimator).__name__} must be a float in the range {bracket}{low}, inf]"
-            f"{' or None' if none else ''}. Got {value!r} instead."
+            f"The {name!r} parameter of {type(estimator).__name__} must be a float in the range "
+            f"{opening}{low}, inf{closing}{' or None' if none else ''}. Got {value!r} instead."
         )
 
 

@@ -52,6 +52,11 @@ def map_rows(
     dtype = float_dtype(X.dtype) if dtype is None else dtype
     arrays = [X, "ij"]
     if offset is not None:
+        if not is_dask(offset) and np.isnan(X.chunks[0]).any():
+            raise ValueError(
+                "The chunk lengths of X are unknown, so an offset in memory cannot be cut to fit them: pass the offset "
+                "as a dask array with the same chunks, or call X.compute_chunk_sizes() first."
+            )
         offset = as_dask_array(offset) if is_dask(offset) else da.from_array(np.asarray(offset), chunks=(X.chunks[0],))
         arrays += [offset, "i"]
     return da.blockwise(
@@ -127,7 +132,7 @@ class LinearRegressorMixin(RegressorMixin):
 
 
 class LinearClassifierMixin(ClassifierMixin):
-    """``decision_function``, ``predict``, ``predict_proba`` and ``score`` from ``coef_`` (k, d), ``intercept_`` (k,)."""
+    """``decision_function``, ``predict``, ``predict_proba``, ``score`` from ``coef_`` (k, d), ``intercept_`` (k,)."""
 
     def _shared(self) -> dict[str, Array]:
         check_is_fitted(self)

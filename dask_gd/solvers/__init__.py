@@ -7,6 +7,6 @@ from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
 from .newton_cholesky import NewtonCholesky
 
-__all__ = ["SOLVERS", "GradientDescent", "LBFGS", "NewtonCholesky"]
+__all__ = ["LBFGS", "SOLVERS", "GradientDescent", "NewtonCholesky"]
 
 SOLVERS = {"gd": GradientDescent, "lbfgs": LBFGS, "newton-cholesky": NewtonCholesky}

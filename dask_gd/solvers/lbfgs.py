@@ -51,12 +51,13 @@ class LBFGS:
             return self._forget(state)
         if len(state.s):
             answer = yield Query((state.theta + direction)[None])
-            found = (1.0, float(answer.value[0]), answer.grad[0])
-            if not (sufficient(found[1], state.value, 1.0, slope) and found[1] < state.value):
+            found: tuple[float, float, Array] | None = (1.0, float(answer.value[0]), answer.grad[0])
+            if not (sufficient(answer.value[0], state.value, 1.0, slope) and answer.value[0] < state.value):
                 steps = np.array([2.0, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001])
                 found = yield from search(state.theta, direction, state.value, slope, steps)
-        else:  # no scale is known yet: one sweep looks over nine powers of ten
-            steps = 10.0 ** np.arange(2, -7, -1) * max(1.0, 1.0 / np.sqrt(-slope))
+        else:  # no scale is known yet: one sweep looks over nine powers of ten, and further where the slope is flat
+            flat = min(max(-0.5 * np.log10(-slope), 0.0), 10.0)
+            steps = 10.0 ** np.arange(2 + round(flat), -7, -1)
             found = yield from search(state.theta, direction, state.value, slope, steps)
         if found is None:
             return self._forget(state)

@@ -25,7 +25,7 @@ def search(
     """The lowest of the trial ``steps`` that satisfies Armijo's rule: (step, value, gradient), or None. One query."""
     answer = yield Query(theta + steps[:, None] * direction, GRADIENT)
     good = sufficient(answer.value, start, steps, slope) & (answer.value < start)
-    if not good.any() or answer.grad is None:
+    if not good.any():
         return None
     best = int(np.argmin(np.where(good, answer.value, np.inf)))
     return float(steps[best]), float(answer.value[best]), answer.grad[best]

@@ -116,10 +116,8 @@ class NewtonCholesky:
         return near and not state.factor.stale
 
     def _state(self, theta: Array, answer: Answer, step: float, kept: Factor | None) -> NewtonState:
-        assert answer.grad is not None
         grad = answer.grad[0]
         if kept is None:
-            assert answer.hess is not None
             factor = factorise(answer.hess[0], self.rank_tol)
         else:
             factor = kept
