@@ -1,0 +1,434 @@
+"""The engine on real clusters: the same bits everywhere, losses survived, counts of tasks, loads and bytes."""
+
+import os
+import signal
+import threading
+import time
+import warnings
+
+import dask
+import dask.array as da
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster, SchedulerPlugin, wait
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+
+from dask_gd import FitInterrupted, GDClassifier, LinearRegression, LogisticRegression, Ridge
+from dask_gd.engine import open_engine
+from dask_gd.engine.cluster import ClusterEngine, ClusterStreamingEngine, place
+from dask_gd.kernels import MomentsKernel
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(autouse=True)
+def ambient_scheduler():
+    """Here the cluster is what is wanted, not the suite's synchronous scheduler."""
+    with dask.config.set(scheduler=None):
+        yield
+
+
+def cluster(n_workers, threads, **options):
+    options = {"processes": True, "dashboard_address": ":0", "memory_limit": "2GiB"} | options
+    return LocalCluster(n_workers=n_workers, threads_per_worker=threads, **options)
+
+
+@pytest.fixture(scope="module")
+def two_processes():
+    with cluster(2, 1) as workers, Client(workers) as client:
+        yield client
+
+
+def table(n=200_000, d=25, seed=0):
+    """More than the 32 MiB that fit in one task."""
+    rng = np.random.default_rng(seed)
+    X = rng.standard_normal((n, d))
+    y = X @ rng.standard_normal(d) + rng.logistic(size=n)
+    return X, y
+
+
+CHUNKS = ((30_000, 50_000, 1, 19_999, 60_000, 40_000), (10, 15))
+
+
+def bits(model):
+    return model.coef_.tobytes() + np.float64(model.intercept_).tobytes()
+
+
+def fit_all(X, y):
+    dX, dy = da.from_array(X, chunks=CHUNKS), da.from_array(y, chunks=33_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "Sending large graph")
+        return [
+            bits(LogisticRegression().fit(dX, dy > 0)),
+            bits(LogisticRegression(solver="lbfgs", max_iter=8).fit(dX, dy > 0)),
+            bits(GDClassifier(max_iter=5).fit(dX, dy > 0)),
+            bits(Ridge().fit(dX, dy)),
+        ]
+
+
+def test_the_same_bits_on_every_scheduler():
+    X, y = table()
+    with dask.config.set(scheduler="synchronous"):
+        expected = fit_all(X, y)
+    with dask.config.set(scheduler="threads"):
+        assert fit_all(X, y) == expected
+    for n_workers, threads in ((1, 2), (2, 1), (3, 1)):
+        with cluster(n_workers, threads) as workers, Client(workers):
+            assert fit_all(X, y) == expected, (n_workers, threads)
+
+
+def test_small_data_has_the_same_bits_in_one_task(two_processes):
+    X, y = table(n=2000)
+    dX, dy = da.from_array(X, chunks=(300, 25)), da.from_array(y, chunks=300)
+    model = LogisticRegression().fit(dX, dy > 0)
+    with dask.config.set(scheduler="synchronous"):
+        assert bits(LogisticRegression().fit(dX, dy > 0)) == bits(model)
+    assert set(model.history_["tasks"]) == {0}  # no sweep went through the scheduler
+
+
+def slow_chunk(seed, rows, d):
+    rng = np.random.default_rng(seed)
+    return rng.standard_normal((rows, d))
+
+
+def lazy_table(k=24, rows=20_000, d=20):
+    load = dask.delayed(slow_chunk)
+    X = da.concatenate([da.from_delayed(load(i, rows, d), (rows, d), float) for i in range(k)])
+    return X, (X[:, 0] + X[:, 1] * X[:, 2] > 0).astype(int)
+
+
+@pytest.mark.parametrize("restart", [True, False], ids=["restarted", "gone"])
+def test_a_worker_killed_in_mid_fit_changes_no_bit(restart):
+    X, y = lazy_table()
+    model = GDClassifier(max_iter=25, tol=None)
+    with dask.config.set(scheduler="threads"):
+        expected = bits(model.fit(X, y))
+    with cluster(3, 1) as workers, Client(workers) as client:
+        pids = client.run(os.getpid)
+        victim = next(iter(pids.values()))
+        name = next(w.name for w in workers.workers.values() if w.worker_address == next(iter(pids)))
+        seen = threading.Event()
+        killed = threading.Event()
+
+        def kill():
+            seen.wait(60)
+            if restart:
+                os.kill(victim, signal.SIGKILL)
+            else:
+                client.sync(workers.workers[name].close, reason="test")
+            killed.set()
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        sweep = ClusterEngine.sweep
+
+        def watched(self, kernel):
+            if self.n_sweeps == 6:
+                seen.set()
+                killed.wait(5)
+            return sweep(self, kernel)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ClusterEngine, "sweep", watched)
+            with dask.config.set({"distributed.scheduler.allowed-failures": 5}):
+                got = bits(model.fit(X, y))
+        thread.join()
+        assert killed.is_set()
+    assert got == expected
+
+
+def test_killed_while_a_sweep_runs(two_processes):
+    """Kills at arbitrary times, also in mid-task."""
+    X, y = lazy_table(k=16)
+    model = GDClassifier(max_iter=60, tol=None)
+    with dask.config.set(scheduler="threads"):
+        expected = bits(model.fit(X, y))
+    stop = threading.Event()
+    kills = []
+
+    def chaos():
+        while not stop.wait(1.2) and len(kills) < 2:
+            pid = list(two_processes.run(os.getpid).values())[len(kills) % 2]
+            os.kill(pid, signal.SIGKILL)
+            kills.append(pid)
+
+    thread = threading.Thread(target=chaos)
+    thread.start()
+    try:
+        got = bits(model.fit(X, y))
+    finally:
+        stop.set()
+        thread.join()
+    assert kills
+    assert got == expected
+    two_processes.wait_for_workers(2, timeout=60)
+
+
+class CountTasks(SchedulerPlugin):
+    """Counts tasks that ran, by prefix."""
+
+    def __init__(self):
+        self.ran = {}
+        self.name = "count-tasks"
+
+    def transition(self, key, start, finish, *args, **kwargs):
+        if start == "processing" and finish == "memory":
+            prefix = str(key).split("-")[0].strip("('")
+            self.ran[prefix] = self.ran.get(prefix, 0) + 1
+
+
+@pytest.fixture
+def counter(two_processes):
+    def install(dask_scheduler):
+        plugin = CountTasks()
+        dask_scheduler.add_plugin(plugin)
+
+    def remove(dask_scheduler):
+        dask_scheduler.remove_plugin("count-tasks")
+
+    two_processes.run_on_scheduler(install)
+    yield lambda: two_processes.run_on_scheduler(lambda dask_scheduler: dask_scheduler.plugins["count-tasks"].ran)
+    two_processes.run_on_scheduler(remove)
+
+
+def test_tasks_of_a_sweep_over_a_thousand_tiny_chunks(two_processes, counter):
+    X = da.random.default_rng(0).standard_normal((10_000, 4), chunks=(10, 4))
+    with open_engine(X, X[:, 0]) as engine:
+        engine.load()
+        before = counter()
+        for _ in range(3):
+            assert engine.sweep(MomentsKernel(4, False)).n_rows == 10_000
+            assert engine.cost.tasks <= 16
+        after = counter()
+    assert after["moments"] - before.get("moments", 0) <= 3 * 16
+    assert sum(after.values()) - sum(before.values()) <= 3 * 16 + 16  # … and the parcels, once
+
+
+def counted_load(path, i, rows, d):
+    with open(os.path.join(path, f"{i}-{time.monotonic_ns()}-{os.getpid()}"), "w"):
+        pass
+    return np.random.default_rng(i).standard_normal((rows, d))
+
+
+@pytest.mark.parametrize("rows", [10, 30_000], ids=["small", "resident"])
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+@pytest.mark.parametrize("where", ["cluster", "threads"])
+def test_each_chunk_is_loaded_exactly_once(two_processes, tmp_path, rows, known, where):
+    k, d = 12, 15
+    load = dask.delayed(counted_load)
+    X = da.concatenate(
+        [da.from_delayed(load(str(tmp_path), i, rows, d), (rows if known else np.nan, d), float) for i in range(k)]
+    )
+    y = (X[:, 0] > 0.1) & (X[:, 1] > 0)  # from the same chunks
+    scheduler = None if where == "cluster" else "threads"
+    with dask.config.set(scheduler=scheduler):
+        model = LogisticRegression(C=0.01).fit(X, y)
+    assert model.n_sweeps_ > 3
+    assert len(os.listdir(tmp_path)) == k
+
+
+def test_blocks_are_spread_evenly_and_released(two_processes):
+    client = two_processes
+    first = next(iter(client.nthreads()))
+    X, y = lazy_table(k=16, rows=10_000)
+    X, y = client.persist([X, y], workers=[first])  # all on one worker
+    wait([X, y])
+    before = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
+    with open_engine(X, y) as engine:
+        engine.load()
+        load = dict.fromkeys(client.nthreads(), 0)
+        for parcel in engine._parcels:
+            load[parcel.worker] += parcel.nbytes
+        engine.sweep(MomentsKernel(20, False))
+    assert max(load.values()) <= 1.25 * min(load.values())
+    del engine, parcel
+    deadline = time.monotonic() + 10
+    while client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) > before:
+        assert time.monotonic() < deadline, "tasks were left on the scheduler"
+        time.sleep(0.1)
+
+
+def test_place_moves_only_what_it_must():
+    sizes = [10] * 8
+    assert place(sizes, ["a", "b"] * 4, {"a": 1, "b": 1}) == {"a": [[0], [2], [4], [6]], "b": [[1], [3], [5], [7]]}
+    plan = place(sizes, ["a"] * 8, {"a": 1, "b": 1})
+    assert {w: sum(map(len, parcels)) for w, parcels in plan.items()} == {"a": 4, "b": 4}
+    plan = place([100, 1, 1, 1], [None] * 4, {"a": 1, "b": 3})
+    assert sorted(i for parcels in plan.values() for group in parcels for i in group) == [0, 1, 2, 3]
+    assert place([], [], {"a": 1}) == {"a": []}
+    assert place([5, 0, 0], ["a", "gone", None], {"a": 1}) == {"a": [[0], [1], [2]]}
+
+
+def big_chunk(seed, rows, d):
+    return np.random.default_rng(seed).standard_normal((rows, d))
+
+
+def test_data_larger_than_the_clusters_memory():
+    k, rows, d = 40, 62_500, 40  # 20 MB a chunk, 800 MB in all, on workers that may hold 500 MB together
+    load = dask.delayed(big_chunk)
+    X = da.concatenate([da.from_delayed(load(i, rows, d), (rows, d), float) for i in range(k)])
+    y = X[:, 0] - 2 * X[:, 1] + 3
+    options = {"distributed.worker.memory.terminate": 0.98}
+    with dask.config.set(options), cluster(2, 1, memory_limit="400MB") as workers, Client(workers) as client:
+        peak = {}
+        stop = threading.Event()
+
+        def watch():
+            while not stop.wait(0.1):
+                for address, info in client.scheduler_info(n_workers=-1)["workers"].items():
+                    peak[address] = max(peak.get(address, 0), info["metrics"].get("memory", 0))
+
+        thread = threading.Thread(target=watch)
+        thread.start()
+        try:
+            with open_engine(X, y) as engine:
+                assert isinstance(engine, ClusterStreamingEngine)
+            model = LinearRegression().fit(X, y)
+        finally:
+            stop.set()
+            thread.join()
+        assert len(client.nthreads()) == 2  # nobody was terminated
+    np.testing.assert_allclose(model.coef_[:3], [1, -2, 0], atol=1e-10)
+    assert model.intercept_ == pytest.approx(3)
+    assert max(peak.values()) < 400e6
+
+
+def test_a_load_that_fails_twice_is_tried_again(two_processes, tmp_path):
+    def flaky(path, i):
+        with open(os.path.join(path, str(i)), "a+") as f:
+            f.write("x")
+            f.flush()
+            if f.tell() < 3:
+                raise OSError("storage is away")
+        return np.random.default_rng(i).standard_normal((50, 3))
+
+    X = da.concatenate([da.from_delayed(dask.delayed(flaky)(str(tmp_path), i), (50, 3), float) for i in range(3)])
+    assert Ridge().fit(X, X[:, 0]).converged_
+
+
+def test_the_error_of_a_load_reaches_the_user(two_processes):
+    def broken(i):
+        raise OSError(f"no such partition {i}")
+
+    X = da.concatenate([da.from_delayed(dask.delayed(broken)(i), (50, 3), float) for i in range(3)])
+    model = Ridge()
+    with pytest.raises(OSError, match="no such partition"):
+        model.fit(X, X[:, 0])
+    assert not hasattr(model, "coef_")
+    assert not hasattr(model, "n_features_in_")
+
+
+def suicidal(X):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_chunk_that_kills_every_worker_is_a_typed_error():
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
+        cluster(2, 1) as workers,
+        Client(workers) as client,
+    ):
+        X = da.zeros((100, 3), chunks=(50, 3)).map_blocks(suicidal, dtype=float, meta=np.zeros((0, 0)))
+        with pytest.raises(FitInterrupted, match="KilledWorker"):
+            Ridge().fit(X, da.zeros(100, chunks=50))
+        client.wait_for_workers(2, timeout=60)
+        good = da.random.default_rng(0).standard_normal((100, 3), chunks=(50, 3))
+        assert Ridge().fit(good, good[:, 0]).converged_  # the cluster is usable
+
+
+def test_a_cluster_without_workers_is_a_typed_error():
+    with (
+        dask.config.set({"dask_gd.no-workers-timeout": 2}),
+        cluster(0, 1) as workers,
+        Client(workers),
+        pytest.raises(FitInterrupted, match="no worker"),
+    ):
+        Ridge().fit(da.zeros((100, 3), chunks=(50, 3)), da.zeros(100, chunks=50))
+
+
+def test_interrupted_in_mid_fit_carries_the_coefficients(two_processes):
+    X, y = lazy_table(k=16)
+    sweep = ClusterEngine._attempt
+
+    def lost(self, kernel):
+        if self.n_sweeps > 5:
+            raise ConnectionError("the scheduler is gone")
+        return sweep(self, kernel)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClusterEngine, "_attempt", lost)
+        with pytest.raises(FitInterrupted, match="scheduler is gone") as caught:
+            GDClassifier().fit(X, y)
+    assert caught.value.coef.shape == (1, 20)
+    assert np.isfinite(caught.value.coef).all()
+    assert caught.value.n_iter > 0
+
+
+@pytest.mark.parametrize("backend", [None, "threading", "dask"])
+def test_grid_search_never_pulls_x(two_processes, backend):
+    from joblib import parallel_config
+
+    X, y = lazy_table(k=8, rows=5_000)
+    X, y = client_persist(two_processes, X, y)
+    gathered = []
+    gather = Client.gather
+
+    def weighed(self, futures, *args, **kwargs):
+        out = gather(self, futures, *args, **kwargs)
+        gathered.append(dask.sizeof.sizeof(out))
+        return out
+
+    grid = GridSearchCV(GDClassifier(max_iter=20, tol=1e-2), {"eta0": [0.01, 0.1, 1.0]}, cv=3)
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setattr(Client, "gather", weighed)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if backend is None:
+            grid.fit(X, y)
+        else:
+            with parallel_config(backend, n_jobs=2):
+                grid.fit(X, y)
+    assert grid.best_score_ > 0.6
+    assert np.isfinite(grid.cv_results_["mean_test_score"]).all()
+    # X is 6.4 MB; scikit-learn's stratified splitter reads y (0.32 MB), nothing reads X
+    assert sum(gathered) < X.nbytes / 4
+    if backend is None:
+        predicted = grid.best_estimator_.predict(X)
+        assert isinstance(predicted, da.Array)
+
+
+def client_persist(client, *collections):
+    collections = client.persist(list(collections))
+    wait(collections)
+    return collections
+
+
+def test_a_fit_inside_a_task_does_not_deadlock(two_processes):
+    def nested(seed):
+        X = da.random.default_rng(seed).standard_normal((200, 3), chunks=(50, 3))
+        return Ridge().fit(X, X[:, 0]).coef_
+
+    for coef in two_processes.gather(two_processes.map(nested, range(4), pure=False)):
+        assert coef[0] == pytest.approx(1, rel=0.05)
+
+
+def test_threads_in_one_process_share_blas_politely():
+    from threadpoolctl import threadpool_info
+
+    X, y = table(n=100_000)
+    before = [pool["num_threads"] for pool in threadpool_info()]
+    with cluster(1, 2, processes=False) as workers, Client(workers):
+        Ridge().fit(da.from_array(X, chunks=(10_000, 25)), da.from_array(y, chunks=10_000))
+    assert [pool["num_threads"] for pool in threadpool_info()] == before
+
+
+def test_an_asynchronous_client_is_refused():
+    import asyncio
+
+    async def go():
+        async with Client(processes=False, dashboard_address=":0", n_workers=1, asynchronous=True):
+            with pytest.raises(RuntimeError, match="asynchronous Client"):
+                Ridge().fit(da.zeros((10, 2), chunks=5), da.zeros(10, chunks=5))
+
+    asyncio.run(go())
