@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from types import TracebackType
@@ -55,27 +56,40 @@ class ProgressBar(_Watcher):
     ...     model = Ridge().fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
     """
 
-    def __init__(self, label: str = "", width: int = 30, out: TextIO | None = None) -> None:
+    def __init__(self, label: str = "", width: int = 24, out: TextIO | None = None) -> None:
         self.label = label
         self.width = width
         self.out = out
         self._began: dict[int, float] = {}
+        self._first: dict[int, float] = {}
 
     def __call__(self, report: Report) -> None:
-        began = self._began.setdefault(report.fit, time.perf_counter())
-        done = 1.0 if report.converged else min(report.iteration / max(report.max_iter, 1), 1.0)
-        filled = round(done * self.width)
-        line = (
-            f"\r{self.label}[{'#' * filled}{'.' * (self.width - filled)}] iteration {report.iteration:4d}  "
-            f"objective {report.objective:.6g}  gradient {report.grad_norm:.1e}  "
-            f"{time.perf_counter() - began:.1f} s"
-        )
         out = self.out or sys.stderr
-        out.write(f"{line:<100}")
-        if report.converged or report.iteration >= report.max_iter:
+        began = self._began.setdefault(report.fit, time.perf_counter() - report.cost.seconds)
+        first = self._first.setdefault(report.fit, report.grad_norm)
+        over = report.converged or report.iteration >= report.max_iter
+        terminal = out.isatty()
+        if over or terminal:  # a log gets the last line only
+            filled = round(self._done(report, first) * self.width)
+            out.write(
+                f"{chr(13) if terminal else ''}{self.label}[{'#' * filled}{'.' * (self.width - filled)}] "
+                f"{report.iteration:4d} it  objective {report.objective:<11.6g} gradient {report.grad_norm:.0e} "
+                f"{time.perf_counter() - began:5.1f} s"
+            )
+        if over:
             out.write("\n")
             self._began.pop(report.fit, None)
+            self._first.pop(report.fit, None)
         out.flush()
+
+    @staticmethod
+    def _done(report: Report, first: float) -> float:
+        share = report.iteration / max(report.max_iter, 1)
+        if report.converged:
+            return 1.0
+        if report.tol and first > report.tol and report.grad_norm > 0:
+            share = max(share, math.log(first / report.grad_norm) / math.log(first / report.tol))
+        return min(max(share, 0.0), 1.0)
 
 
 class PrintReports(_Watcher):

@@ -150,7 +150,16 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
             run.history[name].append(number)
     if run.iteration or run.message:
         report = Report(
-            run.number, n_fits, run.iteration, fit.max_iter, state.value, norm, state.step, run.cost, run.converged
+            run.number,
+            n_fits,
+            run.iteration,
+            fit.max_iter,
+            state.value,
+            norm,
+            state.step,
+            run.cost,
+            run.converged,
+            fit.tol,
         )
         run.cost = SweepCost()
         if any([callback(report) for callback in callbacks]) and run.message is None:

@@ -161,6 +161,7 @@ class Report(NamedTuple):
     step: float
     cost: SweepCost  # of the sweeps since the fit's previous report
     converged: bool
+    tol: float | None = None
 
 
 Callback: TypeAlias = Callable[[Report], Any]  # True stops the fit

@@ -128,6 +128,7 @@ def _common(a: Any, b: Any) -> Any:
 
 
 def shape_problem(block: Block, n_features: int) -> str | None:
+    """What is wrong with the lengths and widths of a block, in scikit-learn's words; None: nothing."""
     n, d = block.X.shape
     lengths = [n] + [len(a) for a in (block.y, block.weight, block.offset) if a is not None]
     if len(set(lengths)) > 1:

@@ -1,0 +1,145 @@
+"""What the benchmarks share: the reference data, the cluster, the clock and the table."""
+
+from __future__ import annotations
+
+import gc
+import importlib.metadata
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+LAMBDA = 1e-4  # of the penalty beside the mean of the losses
+RHO = 0.9
+SEED = 0
+
+
+class Figure(NamedTuple):
+    """One line of the summary that ``run.py`` prints."""
+
+    what: str
+    value: str
+    target: str = ""
+
+
+def higgs_chunk(_: Any, d: int, n: int, seed: int, block_info: Any = None) -> np.ndarray:
+    """(rows, d + 1) float32: AR(1) columns of very different scales, and the label in the last column."""
+    rows, first = block_info[None]["chunk-shape"][0], block_info[None]["array-location"][0][0]
+    rng = np.random.default_rng([seed, first])
+    common = np.random.default_rng(seed)
+    coef = common.normal(size=d) / np.sqrt(d)
+    scale = 10.0 ** common.uniform(-1, 1, size=d)
+    X = rng.standard_normal((rows, d), dtype=np.float32)
+    X[:, 1:] *= np.float32(np.sqrt(1 - RHO**2))
+    for j in range(1, d):
+        X[:, j] += np.float32(RHO) * X[:, j - 1]
+    p = 1 / (1 + np.exp(-(X @ coef + 0.3)))
+    y = rng.random(rows) < p
+    return np.concatenate([X * scale.astype(np.float32), y[:, None]], axis=1, dtype=np.float32)
+
+
+def higgs_like(n: int, d: int, chunks: int) -> tuple[Any, Any]:
+    """Standardised X (n, d) float32 and labels y (n,) as dask arrays, made on the workers and persisted there."""
+    import dask
+    import dask.array as da
+
+    rows = -(-n // chunks)
+    lengths = tuple(min(rows, n - start) for start in range(0, n, rows))
+    raw = da.map_blocks(
+        higgs_chunk,
+        da.zeros((n, 1), chunks=(lengths, 1), dtype=np.float32),
+        d=d,
+        n=n,
+        seed=SEED,
+        chunks=(lengths, (d + 1,)),
+        dtype=np.float32,
+        meta=np.empty((0, 0), np.float32),
+    ).persist()
+    X, y = raw[:, :d], raw[:, d].astype(np.int64)
+    mean, std = dask.compute(X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64))
+    X = X.map_blocks(standardise, mean, std, dtype=np.float32)
+    X, y = dask.persist(X, y)
+    wait(X, y)
+    return X, y
+
+
+def standardise(X: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    return ((X - mean) / std).astype(np.float32)
+
+
+def wait(*collections: Any) -> None:
+    """Wait until persisted collections are there."""
+    from distributed import wait
+
+    wait(list(collections))
+
+
+def objective(X: np.ndarray, y: np.ndarray, coef: Any, intercept: Any, alpha: float = LAMBDA) -> float:
+    """(1/n) Σ log(1 + e^η) - yη + α/2 ‖w‖² in float64, whatever the data are stored in."""
+    w = np.ravel(np.asarray(coef, dtype=np.float64))
+    total = 0.0
+    for start in range(0, len(X), 100_000):
+        rows = slice(start, start + 100_000)
+        eta = X[rows].astype(np.float64) @ w + float(np.ravel(intercept)[0])
+        total += float((np.logaddexp(0.0, eta) - y[rows] * eta).sum())
+    return total / len(X) + 0.5 * alpha * float(w @ w)
+
+
+@contextmanager
+def local_cluster(n_workers: int = 2) -> Iterator[Any]:
+    """A client of a cluster of single-threaded processes."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
+    """Wall time of one call and what it returned."""
+    gc.collect()
+    began = time.perf_counter()
+    result = function()
+    return time.perf_counter() - began, result
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else float("nan")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text: the first flush left, the others flush right."""
+    widths = [max(len(str(row[i])) for row in [head, *rows]) for i in range(len(head))]
+
+    def line(row: Sequence[str]) -> str:
+        cells = [str(c).ljust(w) if i == 0 else str(c).rjust(w) for i, (c, w) in enumerate(zip(row, widths))]
+        return "  ".join(cells).rstrip()
+
+    return "\n".join([line(head), "  ".join("-" * w for w in widths), *map(line, rows)])
+
+
+def machine() -> str:
+    """CPU, cores, load and versions in two lines."""
+    cpu = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        fields = dict(part.split(":", 1) for part in info.read_text().split("\n\n")[0].splitlines() if ":" in part)
+        fields = {key.strip(): value.strip() for key, value in fields.items()}
+        name = fields.get("model name", cpu)
+        cpu = f"{name}, family {fields.get('cpu family', '?')} model {fields.get('model', '?')}"
+    versions = [f"Python {platform.python_version()}"]
+    for package in ("numpy", "scipy", "scikit-learn", "dask", "distributed", "dask-ml"):
+        try:
+            versions.append(f"{package} {importlib.metadata.version(package)}")
+        except importlib.metadata.PackageNotFoundError:
+            pass
+    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
+    return f"{cpu}; {os.cpu_count()} cores{load}\n{', '.join(versions)}"

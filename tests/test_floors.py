@@ -1,0 +1,125 @@
+"""The direction of the arrows: a file imports only from floors below its own, or from its own package."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1] / "dask_gd"
+FLOORS = {
+    "protocol": 0,
+    "losses": 0,
+    "penalties": 0,
+    "exceptions": 0,
+    "objective": 1,
+    "kernels": 1,
+    "solvers": 1,
+    "engine": 2,
+    "fitting": 3,
+    "planner": 3,
+    "callbacks": 3,
+    "checkpoint": 3,
+    "inference": 3,
+    "linear_model": 4,
+    "model_selection": 5,
+    "metrics": 5,
+    "__init__": 6,
+    "__main__": 6,
+}
+OPEN_FLOORS = {0, 3}  # whose files may know their neighbours
+NEIGHBOURS = {("objective", "kernels")}
+DASK = {"dask", "distributed"}
+# Lazy outputs are dask arrays; everything else that touches Dask goes through the engine.
+MAY_IMPORT_DASK = {"linear_model/predict.py": {"dask.array"}, "__main__.py": DASK | {"dask.array"}}
+FILES = sorted(ROOT.rglob("*.py"))
+IDS = [str(path.relative_to(ROOT)) for path in FILES]
+
+
+def unit(path):
+    """The entry of FLOORS that a file belongs to: its package, or itself."""
+    return path.relative_to(ROOT).with_suffix("").parts[0]
+
+
+def imports(path):
+    """Dotted names of all modules that a file imports, wherever in the file, with relative imports resolved."""
+    package = ("dask_gd", *path.relative_to(ROOT).parent.parts)
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *(node.module.split(".") if node.module else ())))
+            # `from . import a` imports the module a, `from .a import b` may only import a name
+            found += [f"{module}.{alias.name}" for alias in node.names] if not node.module else [module]
+    return found
+
+
+def units_imported(path):
+    names = [name.split(".") for name in imports(path)]
+    # `from . import Ridge` takes a name of the package itself
+    return {parts[1] if parts[1:] and parts[1] in FLOORS else "__init__" for parts in names if parts[0] == "dask_gd"}
+
+
+def outside(path):
+    return {name for name in imports(path) if name.split(".")[0] != "dask_gd"}
+
+
+def test_every_file_has_a_floor():
+    assert {unit(path) for path in FILES} <= set(FLOORS)
+    assert {"protocol", "losses", "penalties", "objective", "kernels", "solvers", "engine", "fitting"} <= {
+        unit(path) for path in FILES
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_imports_point_downwards(path):
+    own = unit(path)
+    for other in units_imported(path) - {own}:
+        allowed = (
+            FLOORS[other] < FLOORS[own]
+            or (FLOORS[other] == FLOORS[own] and FLOORS[own] in OPEN_FLOORS)
+            or (own, other) in NEIGHBOURS
+            or (own == "__main__" and other == "__init__")
+        )
+        assert allowed, f"{path.name} (floor {FLOORS[own]}) imports {other} (floor {FLOORS[other]})"
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_only_the_engine_imports_dask(path):
+    if unit(path) == "engine":
+        return
+    found = {name for name in outside(path) if name.split(".")[0] in DASK}
+    assert found <= MAY_IMPORT_DASK.get(str(path.relative_to(ROOT)), set())
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if FLOORS[unit(p)] < 4], ids=lambda p: str(p.relative_to(ROOT)))
+def test_scikit_learn_is_above_the_fit_loop(path):
+    assert not {name for name in outside(path) if name.split(".")[0] in {"sklearn", "pandas"}}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [p for p in FILES if unit(p) in ("solvers", "losses", "penalties", "protocol")],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_mathematics_needs_numpy_and_scipy_alone(path):
+    tops = {name.split(".")[0] for name in outside(path)}
+    assert tops <= {"__future__", "collections", "dataclasses", "typing", "numpy", "scipy"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=IDS)
+def test_no_private_api_of_scikit_learn_or_dask(path):
+    for name in outside(path):
+        parts = name.split(".")
+        assert parts[0] not in {"sklearn", "dask", "distributed"} or not any(p.startswith("_") for p in parts[1:])
+
+
+def test_importing_the_package_does_not_start_distributed():
+    code = "import sys, dask_gd; print('distributed' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent, timeout=60
+    )
+    assert done.stdout.strip() == "False"
