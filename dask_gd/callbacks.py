@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import sys
 import time
 from types import TracebackType
@@ -62,25 +63,41 @@ class ProgressBar(_Watcher):
         self.out = out
         self._began: dict[int, float] = {}
         self._first: dict[int, float] = {}
+        self._last = ""  # the line of a fit that is not over yet
 
     def __call__(self, report: Report) -> None:
-        out = self.out or sys.stderr
+        if report.iteration <= 1 and report.n_fits == 1:
+            self._end_line()  # the fit before stopped on its own account
+            self._began.clear()
+            self._first.clear()
         began = self._began.setdefault(report.fit, time.perf_counter() - report.cost.seconds)
         first = self._first.setdefault(report.fit, report.grad_norm)
-        over = report.converged or report.iteration >= report.max_iter
-        terminal = out.isatty()
-        if over or terminal:  # a log gets the last line only
-            filled = round(self._done(report, first) * self.width)
-            out.write(
-                f"{chr(13) if terminal else ''}{self.label}[{'#' * filled}{'.' * (self.width - filled)}] "
-                f"{report.iteration:4d} it  objective {report.objective:<11.6g} gradient {report.grad_norm:.0e} "
-                f"{time.perf_counter() - began:5.1f} s"
-            )
-        if over:
-            out.write("\n")
-            self._began.pop(report.fit, None)
-            self._first.pop(report.fit, None)
-        out.flush()
+        filled = round(self._done(report, first) * self.width)
+        line = (
+            f"{self.label}[{'#' * filled}{'.' * (self.width - filled)}] "
+            f"{report.iteration:4d} it  objective {report.objective:<11.6g} gradient {report.grad_norm:.0e} "
+            f"{time.perf_counter() - began:5.1f} s"
+        )
+        out = self.out or sys.stderr
+        if out.isatty():  # one line, drawn again and again; it must not reach the edge, or it would wrap
+            columns = shutil.get_terminal_size().columns - 1
+            out.write(f"\r{line[:columns]:<{min(len(self._last), columns)}}")
+            out.flush()
+        self._last = line
+        if report.converged or report.iteration >= report.max_iter:
+            self._end_line()
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._end_line()
+        super().__exit__(kind, error, trace)
+
+    def _end_line(self) -> None:
+        """Leave the last line of a fit; a log gets no other."""
+        if self._last:
+            out = self.out or sys.stderr
+            out.write("\n" if out.isatty() else f"{self._last}\n")
+            out.flush()
+        self._last = ""
 
     @staticmethod
     def _done(report: Report, first: float) -> float:

@@ -146,7 +146,8 @@ class Engine(Protocol):
 
     def sweep(self, kernel: Kernel) -> Any: ...
     def replace(self, transform: Callable[[Block], Block]) -> None: ...
-    def run(self, job: Callable[[Engine], Any]) -> Any: ...  # a whole fit, where the data are
+    def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any: ...  # a fit, where the data are
+    def close(self) -> None: ...
 
 
 class Report(NamedTuple):

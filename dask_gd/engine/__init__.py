@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from .blocks import dask_blocks, futures_in, is_dask, is_dask_frame, local_blocks
+from .blocks import dask_blocks, futures_in, is_dask, is_dask_frame, local_blocks, map_row_chunks
 from .local import LocalEngine, StreamingEngine
 
-__all__ = ["LocalEngine", "StreamingEngine", "is_dask", "is_dask_frame", "open_engine"]
+__all__ = ["LocalEngine", "StreamingEngine", "is_dask", "is_dask_frame", "map_row_chunks", "open_engine"]
 
 MEMORY_SHARE = 0.5  # of the memory there is; data that need more are read again in every sweep
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -209,6 +210,42 @@ def _align(X: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         elif known(X) and known(v) and v.chunks[0] != X.chunks[0]:
             given[name] = v.rechunk((X.chunks[0],))
     return X, given
+
+
+def map_row_chunks(function: Callable[..., Array], X: Any, offset: Any, *, width: int | None, dtype: Any) -> Any:
+    """The lazy dask array of ``function(rows of X, offset)``: (n,) for ``width`` None, else (n, width).
+
+    ``dtype`` None: that of X. Raises ValueError for an offset in memory beside an X of unknown chunk lengths.
+    """
+    import dask.array as da
+
+    X = as_dask_array(X)
+    if X.numblocks[1] > 1:
+        X = X.rechunk({1: -1})
+    dtype = float_dtype(X.dtype) if dtype is None else dtype
+    arrays = [X, "ij"]
+    if offset is not None:
+        if not is_dask(offset):
+            if np.isnan(X.chunks[0]).any():
+                raise ValueError(
+                    "The chunk lengths of X are unknown, so an offset in memory cannot be cut to fit them: pass the "
+                    "offset as a dask array with the same chunks, or call X.compute_chunk_sizes() first."
+                )
+            offset = da.from_array(np.asarray(offset), chunks=(X.chunks[0],))
+        arrays += [as_dask_array(offset), "i"]
+    return da.blockwise(
+        partial(_on_rows, function),
+        "i" if width is None else "ik",
+        *arrays,
+        new_axes=None if width is None else {"k": width},
+        concatenate=True,
+        dtype=dtype,
+        meta=np.empty((0,) if width is None else (0, 0), dtype=dtype),
+    )
+
+
+def _on_rows(function: Callable[..., Array], X: Any, offset: Any = None) -> Array:
+    return function(sp.csr_array(X) if sp.issparse(X) else np.asarray(X), offset)
 
 
 def futures_in(collections: Sequence[Any]) -> list[Any]:

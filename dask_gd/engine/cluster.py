@@ -174,6 +174,12 @@ class ClusterEngine:
     def _batches(self) -> list[list[Parcel]]:
         """The parcels of each worker in one to four batches a thread, by how long they ran last time."""
         threads = self.client.nthreads()
+        if any(parcel.worker not in threads for parcel in self._parcels):
+            places = self.client.who_has([parcel.future for parcel in self._parcels])
+            self._parcels = [
+                parcel._replace(worker=(places.get(parcel.future.key) or (parcel.worker,))[0])
+                for parcel in self._parcels
+            ]
         by_worker: dict[str, list[Parcel]] = {}
         for parcel in self._parcels:
             by_worker.setdefault(parcel.worker, []).append(parcel)

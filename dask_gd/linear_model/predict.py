@@ -12,8 +12,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..engine import StreamingEngine, is_dask, open_engine
-from ..engine.blocks import as_dask_array, float_dtype
+from ..engine import StreamingEngine, is_dask, map_row_chunks, open_engine
 from ..exceptions import DataError
 from ..kernels import ScoreKernel
 from ..losses import Loss
@@ -43,39 +42,8 @@ def map_rows(
             X = sp.csr_array(X)
         offset = np.asarray(offset) if is_dask(offset) else offset
         return function(X, check_vector(offset, X.shape[0], "offset"))
-    import dask.array as da
-
     validate_data(estimator, frame_names(X), skip_check_array=True, reset=False)
-    X = as_dask_array(X)
-    if X.numblocks[1] > 1:
-        X = X.rechunk({1: -1})
-    dtype = float_dtype(X.dtype) if dtype is None else dtype
-    arrays = [X, "ij"]
-    if offset is not None:
-        if not is_dask(offset) and np.isnan(X.chunks[0]).any():
-            raise ValueError(
-                "The chunk lengths of X are unknown, so an offset in memory cannot be cut to fit them: pass the offset "
-                "as a dask array with the same chunks, or call X.compute_chunk_sizes() first."
-            )
-        offset = as_dask_array(offset) if is_dask(offset) else da.from_array(np.asarray(offset), chunks=(X.chunks[0],))
-        arrays += [offset, "i"]
-    return da.blockwise(
-        _whole_rows(function),
-        "i" if width is None else "ik",
-        *arrays,
-        new_axes=None if width is None else {"k": width},
-        concatenate=True,
-        dtype=dtype,
-        meta=np.empty((0,) if width is None else (0, 0), dtype=dtype),
-    )
-
-
-def _whole_rows(function: Callable[..., Array]) -> Callable[..., Array]:
-    return partial(_call, function)
-
-
-def _call(function: Callable[..., Array], X: Any, offset: Any = None) -> Array:
-    return function(sp.csr_array(X) if sp.issparse(X) else np.asarray(X), offset)
+    return map_row_chunks(function, X, offset, width=width, dtype=dtype)
 
 
 def stream_score(kernel: ScoreKernel, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:

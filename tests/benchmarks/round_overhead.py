@@ -67,9 +67,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
             tasks = engine.cost.tasks
         few = min(options.rounds, 10)  # these are slow
         expression = rounds(lambda i: (X + i).sum(axis=0).compute(), few)
-        mapped = rounds(
-            lambda i: sum(client.gather(client.map(first_row, chunks, [i] * len(chunks), pure=False))), few
-        )
+        mapped = rounds(lambda i: sum(client.gather(client.map(first_row, chunks, [i] * len(chunks), pure=False))), few)
     print(f"\nround_overhead: one round over {options.chunks} tiny chunks, 2 processes x 1 thread")
     rows = [
         [name, str(len(times)), f"{median(times):.1f}", f"{np.quantile(times, 0.9):.1f}", count]

@@ -1,7 +1,4 @@
-"""All benchmarks, and their figures beside the targets.
-
-    python tests/benchmarks/run.py
-"""
+"""All benchmarks, and their figures beside the targets: ``python tests/benchmarks/run.py``."""
 
 from __future__ import annotations
 
