@@ -65,6 +65,7 @@ class ClusterEngine:
         self._seconds: dict[str, float] = {}  # of the last sweep of each kind, a worker
         self._blocks = dict(loaded or {})
         self._parcels: list[Parcel] = []
+        self._threads: dict[str, int] = {}  # of each worker; asked again (7 ms) only when a round was disturbed
 
     # -- residency -----------------------------------------------------------------------------------------------
 
@@ -79,7 +80,7 @@ class ClusterEngine:
         threads = self.client.nthreads()
         homes = [(places.get(f.key) or (None,))[0] for f in futures]
         plan = place([int(nbytes.get(f.key, 0)) for f in futures], homes, threads)
-        self._parcels = []
+        self._parcels, self._threads = [], threads
         for worker, groups in plan.items():
             for group in groups:
                 future = self.client.submit(
@@ -152,6 +153,7 @@ class ClusterEngine:
         carried: Any = kernel
         if dask.sizeof.sizeof(getattr(kernel, "points", None)) > INLINE_BYTES:
             carried = self.client.submit(carry, Opaque(kernel), key=f"carry-{prefix}")
+        batches = self._batches()
         futures = [
             self.client.submit(
                 run_parcels,
@@ -162,19 +164,23 @@ class ClusterEngine:
                 workers=[batch[0].worker],
                 allow_other_workers=True,
             )
-            for i, batch in enumerate(self._batches())
+            for i, batch in enumerate(batches)
         ]
         try:
             self._wait(futures)
-            return list(self.client.gather(futures))
+            results = list(self.client.gather(futures))
         except BaseException:
+            self._threads = {}
             self.client.cancel(futures)
             raise
+        if any(r.worker != batch[0].worker for r, batch in zip(results, batches, strict=True)):
+            self._threads = {}  # stolen, or its worker is gone: look again who has what before the next sweep
+        return results
 
     def _batches(self) -> list[list[Parcel]]:
         """The parcels of each worker in one to four batches a thread, by how long they ran last time."""
-        threads = self.client.nthreads()
-        if any(parcel.worker not in threads for parcel in self._parcels):
+        if not self._threads:
+            self._threads = self.client.nthreads()
             places = self.client.who_has([parcel.future for parcel in self._parcels])
             self._parcels = [
                 parcel._replace(worker=(places.get(parcel.future.key) or (parcel.worker,))[0])
@@ -185,7 +191,7 @@ class ClusterEngine:
             by_worker.setdefault(parcel.worker, []).append(parcel)
         batches = []
         for worker, parcels in by_worker.items():
-            n = threads.get(worker, 1)
+            n = self._threads.get(worker, 1)
             per_thread = min(max(round(self._seconds.get(worker, 0.0) / n / BATCH_SECONDS), 1), PARCELS_PER_THREAD)
             count = min(len(parcels), n * per_thread)
             cuts = [len(parcels) * i // count for i in range(count + 1)]
