@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -111,6 +111,16 @@ def note(text: str) -> Iterator[None]:
             print(f"\r{'':<{len(text)}}\r", end="", file=sys.stderr, flush=True)
 
 
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes started in the block leave Ctrl-C to this one, which closes them; they would only print tracebacks."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def run(rows: int, workers: int) -> list[Row]:
     """All fits of the demonstration on one LocalCluster."""
     import dask
@@ -131,8 +141,8 @@ def run(rows: int, workers: int) -> list[Row]:
 
     results = []
     with ExitStack() as stack:
-        with note("Starting a cluster on this machine ..."):
-            cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None))
+        with note("Starting a cluster on this machine ..."), deaf_children():
+            cluster = stack.enter_context(LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0"))
             client = stack.enter_context(Client(cluster))
         print(f"A LocalCluster of {workers} worker process{'es' if workers > 1 else ''} on this machine.\n", flush=True)
         cancer = load_breast_cancer(return_X_y=True)
@@ -204,9 +214,13 @@ def show(results: list[Row]) -> str:
 
 def main() -> int:
     """Parse the arguments, run, print the table."""
+    from dask.system import CPU_COUNT  # those that this process may use
+
     parser = argparse.ArgumentParser(prog="python -m dask_gd", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the generated table (default: 1000000)")
-    parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="worker processes")
+    parser.add_argument(
+        "--workers", type=int, default=min(2, CPU_COUNT), help="worker processes of one thread (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     if arguments.rows < 1000 or arguments.workers < 1:
         parser.error("--rows must be at least 1000 and --workers at least 1")
