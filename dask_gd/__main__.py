@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import time
@@ -77,6 +78,7 @@ def compare(
     from .callbacks import ProgressBar
 
     X, y = data
+    stop_if_interrupted()
     with ProgressBar(f"{name:<22} "):
         seconds, _ = timed(lambda: ours.fit(*dask_data))
     with note(f"{name:<22} scikit-learn fits the same ..."):
@@ -109,6 +111,21 @@ def note(text: str) -> Iterator[None]:
     finally:
         if terminal:
             print(f"\r{'':<{len(text)}}\r", end="", file=sys.stderr, flush=True)
+
+
+_interrupts: list[int] = []
+
+
+def remember_interrupt(number: int, frame: Any) -> None:
+    """Ctrl-C. Python swallows an exception raised inside a finaliser, so it is also remembered."""
+    _interrupts.append(number)
+    raise KeyboardInterrupt
+
+
+def stop_if_interrupted() -> None:
+    """Raise a Ctrl-C that was swallowed."""
+    if _interrupts:
+        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -214,19 +231,20 @@ def show(results: list[Row]) -> str:
 
 def main() -> int:
     """Parse the arguments, run, print the table."""
-    from dask.system import CPU_COUNT  # those that this process may use
-
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser = argparse.ArgumentParser(prog="python -m dask_gd", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the generated table (default: 1000000)")
     parser.add_argument(
-        "--workers", type=int, default=min(2, CPU_COUNT), help="worker processes of one thread (default: %(default)s)"
+        "--workers", type=int, default=min(2, cores), help="worker processes of one thread (default: %(default)s)"
     )
     arguments = parser.parse_args()
     if arguments.rows < 1000 or arguments.workers < 1:
         parser.error("--rows must be at least 1000 and --workers at least 1")
     started = time.perf_counter()
+    signal.signal(signal.SIGINT, remember_interrupt)
     try:
         results = run(arguments.rows, arguments.workers)
+        stop_if_interrupted()
     except KeyboardInterrupt:
         print("\nInterrupted; the cluster is closed.", file=sys.stderr)
         return 130
