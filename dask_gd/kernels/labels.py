@@ -30,6 +30,8 @@ class EncodeLabels:
         return block._replace(y=y, weight=weight)
 
     def _codes(self, y: Array) -> Array:
+        if len(self.classes) == 2:
+            return np.asarray(y == self.classes[1]).astype(np.intp)
         if y.dtype.kind in "biuf" and len(self.classes) <= 8:  # comparing beats searching
             code = np.zeros(len(y), dtype=np.intp)
             for i, label in enumerate(self.classes[1:], start=1):

@@ -62,6 +62,7 @@ class _Accumulator:
         self.grad_w = np.zeros((t * k, d))
         self.grad_b = np.zeros(t * k)
         if self.order > 1:
+            self.scratch = np.zeros((0, d), dtype)
             self.hess_ww = np.zeros((t, k, d, k, d))
             self.hess_wb = np.zeros((t, k, d, k))
             self.hess_bb = np.zeros((t, k, k))
@@ -90,7 +91,7 @@ class _Accumulator:
         second = (out.second if weight is None else out.second * weight).reshape(t, k, -1).astype(X.dtype, copy=False)
         for i in range(t):
             for j in range(k):
-                ww, wb, bb = _gram(X, second[i, j])
+                ww, wb, bb = self._gram(X, second[i, j])
                 self.hess_ww[i, j, :, j, :] += ww
                 self.hess_wb[i, j, :, j] += wb
                 self.hess_bb[i, j, j] += bb
@@ -98,6 +99,21 @@ class _Accumulator:
                 u = out.rank_one.reshape(t, k, -1)[i]
                 u = (u if weight is None else u * np.sqrt(weight)).astype(X.dtype, copy=False)
                 self._subtract_rank_one(i, X, u)
+
+    def _gram(self, X: Any, weight: Array) -> tuple[Array, Array, float]:
+        """Xᵀ diag(weight) X, Xᵀ weight and Σ weight, for weight ≥ 0."""
+        root = np.sqrt(weight)
+        if isinstance(X, np.ndarray):
+            if self.scratch.shape[0] < X.shape[0]:  # reused: under a nanny a fresh array is fresh memory each time
+                self.scratch = np.empty_like(X)
+            A = np.multiply(X, root[:, None], out=self.scratch[: X.shape[0]])
+            ww = A.T @ A  # one operand twice: BLAS takes the symmetric product
+        else:
+            from scipy.sparse import diags_array
+
+            A = diags_array(root) @ X
+            ww = (A.T @ A).toarray()
+        return ww, X.T @ weight, float(weight.sum(dtype=np.float64))
 
     def _subtract_rank_one(self, i: int, X: Any, u: Array) -> None:
         """Subtract Σ_rows (u ⊗ x)(u ⊗ x)ᵀ, one Gram of stacked scaled copies."""
@@ -124,17 +140,3 @@ class _Accumulator:
         if self.order == 1:
             return PointSums(self.value, grad_w, grad_b)
         return PointSums(self.value, grad_w, grad_b, self.hess_ww, self.hess_wb, self.hess_bb)
-
-
-def _gram(X: Any, weight: Array) -> tuple[Array, Array, float]:
-    """Xᵀ diag(weight) X, Xᵀ weight and Σ weight, for weight ≥ 0."""
-    root = np.sqrt(weight)
-    if isinstance(X, np.ndarray):
-        A = X * root[:, None]
-        ww = A.T @ A  # one operand twice: BLAS takes the symmetric product
-    else:
-        from scipy.sparse import diags_array
-
-        A = diags_array(root) @ X
-        ww = (A.T @ A).toarray()
-    return ww, X.T @ weight, float(weight.sum(dtype=np.float64))

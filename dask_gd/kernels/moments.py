@@ -190,8 +190,12 @@ def _sliced_moments(X: Array, weight: Array | None, dtype: np.dtype) -> tuple[Ar
     d = X.shape[1]
     shift = X[0].astype(dtype)  # near the mean: keeps the digits of columns whose mean dwarfs their spread
     total, first, second = 0.0, np.zeros(d), np.zeros(d)
+    scratch = np.zeros((0, d), dtype)  # reused: under a nanny a fresh array of this size is fresh memory each time
     for rows in row_slices(X, d):  # a copy of the slice is made: count it as margins
-        A = np.subtract(X[rows], shift, dtype=dtype)
+        Xr = X[rows]
+        if len(scratch) < len(Xr):
+            scratch = np.empty((len(Xr), d), dtype)
+        A = np.subtract(Xr, shift, out=scratch[: len(Xr)])
         s = np.ones(len(A), dtype=dtype) if weight is None else weight[rows].astype(dtype, copy=False)
         total += s.sum(dtype=np.float64)
         first += s @ A
