@@ -141,7 +141,9 @@ class Objective:
             Points(np.concatenate([W for W, _ in parts]), np.concatenate([b for _, b in parts]), want)
             for want, parts in stacks.items()
         )
-        return LossKernel(self.loss, points, self.origin)
+        # A name of its own for each kind, so that Dask and the engine learn how long each runs.
+        name = "hessian" if any("hess" in want for want in stacks) else "gradient"
+        return LossKernel(self.loss, points, self.origin, name)
 
     def _data_points(self, theta: Array, coordinates: Coordinates) -> tuple[Array, Array]:
         w, b = self._split(theta)

@@ -62,7 +62,7 @@ class ClusterEngine:
         self.cost = SweepCost()
         self._name = uuid.uuid4().hex[:10]
         self._round = 0
-        self._seconds: dict[str, float] = {}  # of the last sweep of each kind, a worker
+        self._seconds: dict[str, dict[str, float]] = {}  # kernel name -> worker -> seconds of its last sweep
         self._blocks = dict(loaded or {})
         self._parcels: list[Parcel] = []
         self._threads: dict[str, int] = {}  # of each worker; asked again (7 ms) only when a round was disturbed
@@ -137,10 +137,10 @@ class ClusterEngine:
                     "workers or memory and fit again; the error holds the coefficients reached so far."
                 ) from again
         tree = Tree(len(self.source.blocks))
-        self._seconds = {}
+        seconds = self._seconds[kernel.name] = {}
         for result in results:
             tree.update(result.nodes)
-            self._seconds[result.worker] = self._seconds.get(result.worker, 0.0) + result.seconds
+            seconds[result.worker] = seconds.get(result.worker, 0.0) + result.seconds
         self.n_sweeps += 1
         self.cost = SweepCost(
             time.perf_counter() - started, sum(r.rows for r in results), sum(r.nbytes for r in results), len(results)
@@ -153,7 +153,7 @@ class ClusterEngine:
         carried: Any = kernel
         if dask.sizeof.sizeof(getattr(kernel, "points", None)) > INLINE_BYTES:
             carried = self.client.submit(carry, Opaque(kernel), key=f"carry-{prefix}")
-        batches = self._batches()
+        batches = self._batches(kernel.name)
         futures = [
             self.client.submit(
                 run_parcels,
@@ -177,8 +177,9 @@ class ClusterEngine:
             self._threads = {}  # stolen, or its worker is gone: look again who has what before the next sweep
         return results
 
-    def _batches(self) -> list[list[Parcel]]:
-        """The parcels of each worker in one to four batches a thread, by how long they ran last time."""
+    def _batches(self, name: str) -> list[list[Parcel]]:
+        """The parcels of each worker in one to four batches a thread, by how long such a kernel ran last time."""
+        last = self._seconds.get(name, {})
         if not self._threads:
             self._threads = self.client.nthreads()
             places = self.client.who_has([parcel.future for parcel in self._parcels])
@@ -192,7 +193,7 @@ class ClusterEngine:
         batches = []
         for worker, parcels in by_worker.items():
             n = self._threads.get(worker, 1)
-            per_thread = min(max(round(self._seconds.get(worker, 0.0) / n / BATCH_SECONDS), 1), PARCELS_PER_THREAD)
+            per_thread = min(max(round(last.get(worker, 0.0) / n / BATCH_SECONDS), 1), PARCELS_PER_THREAD)
             count = min(len(parcels), n * per_thread)
             cuts = [len(parcels) * i // count for i in range(count + 1)]
             batches += [parcels[a:b] for a, b in pairwise(cuts)]
