@@ -1,16 +1,41 @@
 """Linear models and gradient descent at the scale of a Dask cluster, behind scikit-learn's API."""
 
-from .exceptions import DataError, FitInterrupted
-from .linear_model import GDClassifier, GDRegressor, LinearRegression, LogisticRegression, Ridge
+from .exceptions import DataError, FitInterrupted, PerfectSeparationWarning
+from .linear_model import (
+    ElasticNet,
+    GammaRegressor,
+    GDClassifier,
+    GDRegressor,
+    GeneralizedLinearRegressor,
+    HuberRegressor,
+    Lasso,
+    LinearRegression,
+    LinearSVC,
+    LogisticRegression,
+    PoissonRegressor,
+    QuantileRegressor,
+    Ridge,
+    TweedieRegressor,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DataError",
+    "ElasticNet",
     "FitInterrupted",
     "GDClassifier",
     "GDRegressor",
+    "GammaRegressor",
+    "GeneralizedLinearRegressor",
+    "HuberRegressor",
+    "Lasso",
     "LinearRegression",
+    "LinearSVC",
     "LogisticRegression",
+    "PerfectSeparationWarning",
+    "PoissonRegressor",
+    "QuantileRegressor",
     "Ridge",
+    "TweedieRegressor",
 ]

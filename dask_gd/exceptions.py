@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["DataError", "FitInterrupted"]
+__all__ = ["DataError", "FitInterrupted", "PerfectSeparationWarning"]
 
 
 class DataError(ValueError):
     """The data cannot be fitted as they are; the message names the block and the column."""
+
+
+class PerfectSeparationWarning(UserWarning):
+    """The classes can be told apart without an error and nothing is penalised: no minimum exists."""
 
 
 class FitInterrupted(RuntimeError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,7 @@ class _Running:
 
     number: int
     fit: Fit
+    solver: Solver
     model: Model
     conversation: Conversation
     query: Query | None = None
@@ -54,6 +55,7 @@ class _Running:
     cost: SweepCost = SweepCost()
     history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in HISTORY})
     converged: bool = False
+    separated: bool = False
     message: str | None = None  # set when the fit is over
 
 
@@ -76,7 +78,15 @@ def minimise(
     for number, fit in enumerate(fits):
         coordinates = objective.coordinates(fit.solver, fit.penalty)
         theta = objective.to_theta(fit.coef, fit.intercept, coordinates)
-        running.append(_Running(number, fit, Model(fit.penalty, coordinates), fit.solver.init(theta)))
+        model, solver = Model(fit.penalty, coordinates), fit.solver
+        if solver.proximal:
+            solver = replace(solver, nonsmooth=objective.nonsmooth(model))  # type: ignore[type-var]
+        elif not fit.penalty.smooth:
+            raise ValueError(
+                f"The solver {type(solver).__name__} needs a smooth penalty and cannot honour L1, groups or bounds: "
+                "use 'prox-newton' or 'fista'."
+            )
+        running.append(_Running(number, fit, solver, model, solver.init(theta)))
     for run in running:
         _advance(run, None, objective, callbacks, len(fits), dtype)
     while active := [run for run in running if run.query is not None]:
@@ -118,7 +128,7 @@ def _advance(
         if run.message is not None:
             run.query = None
             return
-        run.conversation, answer = run.fit.solver.step(run.state), None
+        run.conversation, answer = run.solver.step(run.state), None
 
 
 def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any) -> None:
@@ -126,11 +136,17 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
     state, fit = run.state, run.fit
     assert state is not None
     finite = np.isfinite(state.value) and bool(np.isfinite(state.grad).all())
-    decrement = max(objective.decrement(state.grad, run.model), state.decrement) if finite else np.inf
+    decrement = max(objective.decrement(state.theta, state.grad, run.model), state.decrement) if finite else np.inf
     norm = float(np.sqrt(decrement / run.scale))
     stalled = state.step == 0.0
     if not finite or state.value > DIVERGED * run.scale:
         run.message = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
+    elif objective.separated(state.value, fit.penalty):
+        run.separated = True
+        run.message = (
+            "the classes are perfectly separated, so that without a penalty no minimum exists and the coefficients "
+            "grow for ever: use a penalty (C below infinity, alpha above 0)"
+        )
     elif fit.tol is not None and norm <= max(fit.tol, PRECISION[dtype]):
         run.converged, run.message = True, "converged"
     elif stalled:
@@ -169,17 +185,21 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
 def _result(run: _Running, objective: Objective) -> Result:
     state = run.state
     assert state is not None and run.message is not None
-    theta = run.fit.solver.solution(state) if run.converged else state.theta
+    theta = run.solver.solution(state) if run.converged else state.theta
     coef, intercept = objective.to_model(theta, run.model.coordinates)
+    if run.solver.proximal:  # a bound is met to the last digit, in the user's units too
+        exact = run.fit.penalty.project(coef)
+        intercept = intercept + (coef - exact) @ run.model.coordinates.center
+        coef = exact
     rank = None
     factor = getattr(state, "factor", None)
     if factor is not None:
         # margins at the column means stay; only the coefficients lose their part in the null space
         null = factor.null
-        rank = objective.n_outputs * objective.n_features - null.shape[1]
+        rank = int(objective.free[:, :-1].sum()) - null.shape[1]
         if null.shape[1]:
             shorter = objective.minimum_norm(coef, null, run.model.coordinates)
             intercept = intercept + (coef - shorter) @ run.model.coordinates.center
             coef = shorter
     history = {name: np.asarray(numbers) for name, numbers in run.history.items()}
-    return Result(coef, intercept, run.iteration, run.sweeps, run.converged, run.message, history, rank)
+    return Result(coef, intercept, run.iteration, run.sweeps, run.converged, run.message, history, rank, run.separated)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import copy
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,6 +58,12 @@ class Objective:
         self.n_features = len(moments.mean)
         self.n_outputs = loss.n_outputs
         self.total = moments.weight
+        # Which of the (k, d + 1) coefficients and intercepts are free parameters: θ holds those, row by row.
+        self.free = np.ones((self.n_outputs, self.n_features + 1), dtype=bool)
+        self.free[:, -1] = fit_intercept
+        if loss.n_constant:
+            self.free[-loss.n_constant :, :-1] = False
+            self.free[-loss.n_constant :, -1] = True
         spread = moments.std if fit_intercept else moments.rms
         # Rounding leaves a constant column of mean 0.1 a spread near 1e-17: below this it counts as constant.
         constant = spread <= 1e-14 * moments.rms if fit_intercept else spread == 0
@@ -70,7 +77,7 @@ class Objective:
     @property
     def size(self) -> int:
         """Free parameters p of one fit."""
-        return self.n_outputs * (self.n_features + self.fit_intercept)
+        return int(self.free.sum())
 
     def coordinates(self, solver: Solver, penalty: Penalty) -> Coordinates:
         """Those a solver works in: original units, or columns centred and scaled so that each has unit curvature at
@@ -78,35 +85,52 @@ class Objective:
         if not solver.standardised:
             return self.raw
         center, spread = self.standardised
-        return Coordinates(center, np.sqrt(spread**2 + penalty.curvature / self._curvature))
+        curvature = np.asarray(penalty.curvature)
+        if curvature.ndim == 2:  # one a model of several outputs: columns have one scale
+            curvature = curvature.min(axis=0)
+        return Coordinates(center, penalty.even(np.sqrt(spread**2 + curvature / self.curvature)))
 
-    @property
-    def _curvature(self) -> float:
-        return self.loss.curvature if np.isfinite(self.loss.curvature) else 1.0
+    @cached_property
+    def curvature(self) -> float:
+        """An upper bound of the loss's second derivative; where there is none, its value at the constant model."""
+        if np.isfinite(self.loss.curvature):
+            return self.loss.curvature
+        if self.moments.classes:
+            return 1.0
+        eta = self.start_margins().reshape(-1, 1)
+        out = self.loss.derivatives(np.atleast_1d(self.moments.y_mean)[:1], eta if self.n_outputs > 1 else eta[0], 2)
+        second = out.second if out.expected is None else out.expected
+        if second is None:
+            return 1.0
+        square = 0.0 if out.rank_one is None else out.sign * out.rank_one**2
+        largest = float(np.max(second + square))
+        return largest if np.isfinite(largest) and largest > 0 else 1.0
 
     @property
     def rounding(self) -> float:
         """A share ε of half the mean square of y: an objective below it comes from rounding (0 for a classifier)."""
-        mean_square = self.moments.y_m2 / self.moments.weight + self.moments.y_mean**2
+        mean_square = np.sum(self.moments.y_m2) / self.moments.weight + np.sum(np.square(self.moments.y_mean))
         return float(0.5 * np.finfo(np.float64).eps * mean_square)
 
     def of_weight(self, block: Block) -> Objective:
         """The same objective over other rows: everything is kept but the sum of weights."""
         other = copy(self)
+        other.__dict__.pop("curvature", None)
         other.total = float(block.n_rows if block.weight is None else block.weight.sum(dtype=np.float64))
         return other
 
     # -- coordinates ---------------------------------------------------------------------------------------------
 
     def _split(self, theta: Array) -> tuple[Array, Array]:
-        """(t, p) -> scaled coefficients (t, k, d) and shifted intercepts (t, k)."""
-        parts = theta.reshape(len(theta), self.n_outputs, -1)
-        intercept = parts[..., self.n_features] if self.fit_intercept else np.zeros(parts.shape[:2])
-        return parts[..., : self.n_features], intercept
+        """(t, p) -> scaled coefficients (t, k, d) and shifted intercepts (t, k); what is not free is 0."""
+        parts = np.zeros((len(theta), self.free.size))
+        parts[:, self.free.ravel()] = theta
+        parts = parts.reshape(len(theta), *self.free.shape)
+        return parts[..., :-1], parts[..., -1]
 
     def _join(self, w: Array, b: Array) -> Array:
-        parts = np.concatenate([w, b[..., None]], axis=-1) if self.fit_intercept else w
-        return parts.reshape(len(parts), -1)
+        """The inverse of :meth:`_split`."""
+        return np.concatenate([w, b[..., None]], axis=-1)[:, self.free]
 
     def to_theta(self, coef: Array, intercept: Array, coordinates: Coordinates) -> Array:
         """Coefficients (k, d) and intercepts (k,) in original units -> θ (p,)."""
@@ -119,16 +143,22 @@ class Objective:
         coef = w[0] / coordinates.scale
         return coef, b[0] - coef @ coordinates.center if self.fit_intercept else b[0]
 
+    def start_margins(self) -> Array:
+        """The margins (k,) of the constant model that a fit starts from."""
+        moments = self.moments
+        if moments.classes:
+            counts = np.array(list(moments.classes.values()))
+            mean, spread = counts / counts.sum(), np.zeros(len(counts))
+        else:
+            mean = np.atleast_1d(moments.y_mean)
+            spread = np.sqrt(np.atleast_1d(moments.y_m2) / moments.weight)
+        return np.asarray(self.loss.start(mean, spread), dtype=float).reshape(self.n_outputs)
+
     def start(self) -> tuple[Array, Array]:
-        """Zero coefficients and the intercept of the best constant model."""
-        intercept = np.zeros(self.n_outputs)
-        if self.fit_intercept:
-            if self.moments.classes:
-                counts = np.array(list(self.moments.classes.values()))
-                intercept = self.loss.link(counts / counts.sum()).reshape(self.n_outputs)
-            else:
-                intercept = self.loss.link(np.array([self.moments.y_mean]))
-        return np.zeros((self.n_outputs, self.n_features)), intercept
+        """Zero coefficients and the intercepts of the constant model."""
+        coef = np.zeros((self.n_outputs, self.n_features))
+        free = self.free[:, -1]
+        return coef, np.where(free, self.start_margins(), 0.0) if free.any() else np.zeros(self.n_outputs)
 
     # -- queries -> kernel -> answers ----------------------------------------------------------------------------
 
@@ -152,6 +182,13 @@ class Objective:
         if self.fit_intercept:
             b = b + W @ (origin - coordinates.center)
         return W, b
+
+    def with_loss(self, loss: Loss) -> Objective:
+        """The same objective with another loss of as many outputs."""
+        other = copy(self)
+        other.__dict__.pop("curvature", None)
+        other.loss = loss
+        return other
 
     def finish(self, sums: Sums, queries: Sequence[Query], models: Sequence[Model]) -> list[Answer]:
         """The answers, in the order of the queries: means of the sums plus the penalty, in solver coordinates."""
@@ -190,27 +227,28 @@ class Objective:
         """Σ D (x-δ)(x-δ)ᵀ from sums about the origin, scaled, divided by S, plus Ω″; shape (p, p)."""
         k, d = self.n_outputs, self.n_features
         cross = np.einsum("kil,j->kilj", wb, delta)  # Σ D_kl x_i δ_j, indexed (k, i, l, j)
-        full = np.zeros((k, d + self.fit_intercept, k, d + self.fit_intercept))
+        full = np.zeros((k, d + 1, k, d + 1))
         centred = ww - cross - cross.transpose(2, 3, 0, 1)
         centred += np.einsum("kl,i,j->kilj", bb, delta, delta)
         full[:, :d, :, :d] = centred / (scale[:, None, None] * scale)
-        if self.fit_intercept:
-            shifted = (wb - np.einsum("kl,i->kil", bb, delta)) / scale[:, None]
-            full[:, :d, :, d] = shifted
-            full[:, d, :, :d] = shifted.transpose(2, 0, 1)
-            full[:, d, :, d] = bb
+        shifted = (wb - np.einsum("kl,i->kil", bb, delta)) / scale[:, None]
+        full[:, :d, :, d] = shifted
+        full[:, d, :, :d] = shifted.transpose(2, 0, 1)
+        full[:, d, :, d] = bb
         full /= self.total
-        if k > 1:
-            self._fix_gauge(full, penalised=penalty.curvature > 0)
+        if self.loss.gauge:
+            broken = not penalty.smooth or bool(np.all(np.asarray(penalty.curvature) > 0))
+            self._fix_gauge(full, penalised=broken)
         diagonal = np.einsum("kiki->ki", full)
         diagonal[:, :d] += penalty.curvature / (scale * scale)
-        return full.reshape(self.size, self.size)
+        free = self.free.ravel()
+        return full.reshape(free.size, free.size)[np.ix_(free, free)]
 
     def _fix_gauge(self, full: Array, *, penalised: bool) -> None:
         """Adding one vector to the coefficients of every class changes no margin difference: give those directions
         curvature (the gradient has no part in them, so the Newton step is unchanged)."""
         k, d = self.n_outputs, self.n_features
-        for i in range(d if penalised else 0, d + self.fit_intercept):
+        for i in range(d if penalised else 0, d + 1):
             full[:, i, :, i] += np.trace(full[:, i, :, i]) / k**2
 
     def minimum_norm(self, coef: Array, null: Array, coordinates: Coordinates) -> Array:
@@ -223,14 +261,89 @@ class Objective:
 
     # -- stopping ------------------------------------------------------------------------------------------------
 
-    def decrement(self, grad: Array, model: Model) -> float:
-        """½ Σ g²/(c + λ) with the gradient in standardised coordinates: an estimate of F - F* that neither the units
-        of a column nor a repetition of the rows change (c = the loss's curvature bound)."""
+    def decrement(self, theta: Array, grad: Array, model: Model) -> float:
+        """By how much the objective falls, as far as one gradient tells, if its curvature is the bound c everywhere.
+
+        F(u) - min_v [g·(v - u) + c/2 ‖v - u‖² + Ω(v) - Ω(u)] in standardised coordinates u; without a nonsmooth part
+        that is ½ Σ g²/(c + λ). An estimate of F - F* that neither the units of a column nor a repetition of the rows
+        change.
+        """
         g_w, g_b = self._split(grad[None])
         center, scale = model.coordinates
-        c, s = self.standardised
+        std_center, std_scale = self._standard_coordinates(model.penalty)
         # dF/dw at fixed b, then to the standardised coordinates
-        g_w = g_w * scale + (center - c) * g_b[..., None] if self.fit_intercept else g_w * scale
-        curvature = self._curvature
-        total = np.sum((g_w / s) ** 2 / (curvature + model.penalty.curvature / s**2)) + np.sum(g_b**2) / curvature
-        return float(0.5 * total)
+        g_w = g_w * scale + (center - std_center) * g_b[..., None] if self.fit_intercept else g_w * scale
+        g_w = g_w[0] / std_scale
+        c = self.curvature
+        total = 0.5 * np.sum(g_b**2) / c
+        if model.penalty.smooth:
+            return float(total + 0.5 * np.sum(g_w**2) / c)
+        penalty = model.penalty.nonsmooth().scaled(1 / std_scale)
+        u = self._split(theta[None])[0][0] * (std_scale / scale)
+        v = penalty.prox(u - g_w / c, 1 / c)
+        move = v - u
+        fall = np.sum(g_w * move) + 0.5 * c * np.sum(move**2) + np.sum(penalty.value(v) - penalty.value(u))
+        return float(max(total - fall, 0.0))
+
+    def _standard_coordinates(self, penalty: Penalty) -> Coordinates:
+        center, spread = self.standardised
+        return Coordinates(center, penalty.even(np.sqrt(spread**2 + penalty.curvature / self.curvature)))
+
+    def nonsmooth(self, model: Model) -> ThetaPenalty:
+        """The part of Ω that has no gradient, as a function of θ."""
+        return ThetaPenalty(model.penalty.nonsmooth().scaled(1 / model.coordinates.scale), self.free)
+
+    def separated(self, value: float, penalty: Penalty) -> bool:
+        """Whether an unpenalised fit of classes has put every row on its own side of the border.
+
+        The sum of the losses then is below log 2 times the smallest weight, so that every row's own loss is below
+        log 2: a certificate that the classes are separable and that no minimum exists.
+        """
+        if not (self.loss.separable and penalty.none and self.moments.min_weight > 0):
+            return False
+        if not self.moments.classes and not self.moments.binary:
+            return False
+        return bool(value * self.total < np.log(2.0) * self.moments.min_weight)
+
+
+class ThetaPenalty(NamedTuple):
+    """The nonsmooth part of a penalty in a solver's coordinates; intercepts have no part in it."""
+
+    penalty: Any  # Penalty, of scaled coefficients (k, d)
+    free: Array  # (k, d + 1)
+
+    def _full(self, theta: Array) -> Array:
+        parts = np.zeros(self.free.shape)
+        parts[self.free] = theta
+        return parts
+
+    def value(self, theta: Array) -> float:
+        """Ω(θ)."""
+        return float(np.sum(self.penalty.value(self._full(theta)[:, :-1])))
+
+    def prox(self, theta: Array, step: Array | float) -> Array:
+        """argmin_v Ω(v) + Σ (v - θ)²/(2 step)."""
+        full = self._full(theta)
+        steps = self._full(np.broadcast_to(step, theta.shape))
+        full[:, :-1] = self.penalty.prox(full[:, :-1], steps[:, :-1])
+        return np.asarray(full[self.free])
+
+    def project(self, theta: Array) -> Array:
+        """The nearest point where Ω is finite."""
+        full = self._full(theta)
+        full[:, :-1] = self.penalty.project(full[:, :-1])
+        return np.asarray(full[self.free])
+
+    def pieces(self) -> tuple[Array, Array, Array, Array] | None:
+        """(l1, center, lower, upper), each (p,), of a separable penalty; None for another."""
+        if not self.penalty.separable:
+            return None
+        k, d = self.free.shape
+        found = []
+        of_intercepts = (0.0, 0.0, -np.inf, np.inf)
+        own = (self.penalty.l1, self.penalty.center, self.penalty.lower, self.penalty.upper)
+        for values, rest in zip(own, of_intercepts, strict=True):
+            full = np.full((k, d), rest)
+            full[:, :-1] = values
+            found.append(full[self.free])
+        return found[0], found[1], found[2], found[3]

@@ -60,6 +60,7 @@ class Solver(Protocol):
     """An algorithm as pure mathematics: it asks and is answered, and never sees data."""
 
     standardised: bool  # True: works in coordinates where every column has mean 0 and unit variance
+    proximal: bool  # True: its field ``nonsmooth`` takes a penalty that has no gradient
 
     def init(self, theta: Array) -> Conversation: ...  # returns the first State
     def step(self, state: Any) -> Conversation: ...  # returns the next State
@@ -179,3 +180,4 @@ class Result(NamedTuple):
     message: str  # why it stopped and, where it did not converge, what to change
     history: dict[str, Array]
     rank: int | None = None
+    separated: bool = False  # the classes are separable and nothing is penalised: there is no minimum

@@ -19,6 +19,7 @@ FLOORS = {
     "engine": 2,
     "fitting": 3,
     "planner": 3,
+    "continuation": 3,
     "callbacks": 3,
     "checkpoint": 3,
     "inference": 3,

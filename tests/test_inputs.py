@@ -151,7 +151,7 @@ def test_blocks_keep_their_precision_and_are_contiguous(kind, dtype):
     if kind == "dask of objects":
         return
     data = data.astype(dtype)
-    source = dask_blocks(data, Y, S.astype(np.float32), None, numeric_y=True)
+    source = dask_blocks(data, Y, S.astype(np.float32), None, targets="numbers")
     blocks = dask.compute(*source.blocks)
     assert [block.index for block in blocks] == list(range(len(blocks)))
     assert sum(block.n_rows for block in blocks) == N
@@ -185,16 +185,16 @@ def test_float32_predictions_stay_float32():
 
 def test_repeated_entries_of_a_sparse_block_are_added():
     data = sp.coo_array(([1.0, 2.0, 5.0], ([0, 0, 1], [1, 1, 0])), shape=(2, 2))
-    block = make_block(0, [data], np.zeros(2), None, None, True)
+    block = make_block(0, [data], np.zeros(2), None, None, "numbers")
     np.testing.assert_array_equal(block.X.toarray(), [[0, 3], [5, 0]])
     assert block.X.nnz == 2
 
 
 def test_block_weighs_what_it_holds():
-    block = make_block(3, [X], Y, S.astype(np.float32), None, True)
+    block = make_block(3, [X], Y, S.astype(np.float32), None, "numbers")
     assert block.nbytes == X.nbytes + Y.nbytes + S.nbytes // 2
     csr = sp.csr_array(X)
-    sparse = make_block(3, [csr], Y, None, None, True)
+    sparse = make_block(3, [csr], Y, None, None, "numbers")
     assert sparse.nbytes == csr.data.nbytes + csr.indices.nbytes + csr.indptr.nbytes + Y.nbytes
 
 

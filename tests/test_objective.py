@@ -11,7 +11,7 @@ from dask_gd.fitting import HISTORY, Fit, minimise
 from dask_gd.kernels import MomentsKernel
 from dask_gd.losses import Logistic, Softmax, Squared
 from dask_gd.objective import Model, Objective
-from dask_gd.penalties import L2, NoPenalty
+from dask_gd.penalties import ElasticNet
 from dask_gd.protocol import GRADIENT, HESSIAN, VALUE, Block, Query
 from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCholesky
 
@@ -72,7 +72,7 @@ class Problem:
 
     def fit(self, solver, penalty=None, max_iter=500, tol=1e-9, start=None):
         coef, intercept = start or self.objective.start()
-        return Fit(solver, penalty or NoPenalty(), coef, intercept, max_iter, tol)
+        return Fit(solver, penalty or ElasticNet(), coef, intercept, max_iter, tol)
 
 
 CASES = [
@@ -91,7 +91,7 @@ CASE_IDS = ["dense", "no intercept", "sparse", "sparse no intercept", "large mea
 @pytest.mark.parametrize("loss", sorted(LOSS))
 def test_value_gradient_and_hessian(loss, case, standardised, rng):
     p = Problem(loss, **case)
-    penalty = L2(0.3)
+    penalty = ElasticNet(l2=0.3)
     solver = NewtonCholesky(standardised=standardised)
     model = Model(penalty, p.objective.coordinates(solver, penalty))
     assert (p.objective.origin is not None) == (case.get("mean", 0) > 0)
@@ -144,7 +144,7 @@ def test_value_gradient_and_hessian(loss, case, standardised, rng):
 def test_coordinates_go_there_and_back(loss, case, rng):
     p = Problem(loss, **case)
     for solver in (GradientDescent(), NewtonCholesky()):
-        coordinates = p.objective.coordinates(solver, L2(0.1))
+        coordinates = p.objective.coordinates(solver, ElasticNet(l2=0.1))
         coef = rng.normal(size=(p.loss.n_outputs, 4))
         intercept = rng.normal(size=p.loss.n_outputs) * p.intercept
         theta = p.objective.to_theta(coef, intercept, coordinates)
@@ -156,7 +156,7 @@ def test_coordinates_go_there_and_back(loss, case, rng):
 @pytest.mark.parametrize("loss", sorted(LOSS))
 def test_the_start_is_the_best_constant(loss):
     p = Problem(loss, offset=False)
-    model = Model(NoPenalty(), p.objective.raw)
+    model = Model(ElasticNet(), p.objective.raw)
     theta = p.objective.to_theta(*p.objective.start(), model.coordinates)
     grad = p.ask(Query(theta[None]), model).grad[0].reshape(p.loss.n_outputs, -1)
     np.testing.assert_allclose(grad[:, -1], 0, atol=1e-13)
@@ -164,7 +164,7 @@ def test_the_start_is_the_best_constant(loss):
 
 def test_answers_come_in_the_order_of_the_queries():
     p = Problem("logistic")
-    models = [Model(L2(0.1 * (i + 1)), p.objective.raw) for i in range(4)]
+    models = [Model(ElasticNet(l2=0.1 * (i + 1)), p.objective.raw) for i in range(4)]
     wants = [GRADIENT, HESSIAN, VALUE, GRADIENT]
     sizes = [2, 1, 3, 1]
     rng = np.random.default_rng(1)
@@ -186,7 +186,7 @@ def test_decrement_has_no_units(loss, rng):
     theta = 0.1 * rng.normal(size=p.objective.size)
     found = []
     for solver in (GradientDescent(), NewtonCholesky()):
-        model = Model(NoPenalty(), p.objective.coordinates(solver, NoPenalty()))
+        model = Model(ElasticNet(), p.objective.coordinates(solver, ElasticNet()))
         coef, intercept = p.objective.to_model(theta, p.objective.raw)
         t = p.objective.to_theta(coef, intercept, model.coordinates)
         found.append(p.objective.decrement(p.ask(Query(t[None]), model).grad[0], model))
@@ -199,9 +199,9 @@ def test_decrement_has_no_units(loss, rng):
 
 def many(p):
     """Fits of different solvers, penalties, tolerances and lengths."""
-    penalties = [NoPenalty(), L2(1e-3), L2(1.0)]
+    penalties = [ElasticNet(), ElasticNet(l2=1e-3), ElasticNet(l2=1.0)]
     return [p.fit(SOLVERS[name](), penalty, tol=1e-6) for name in sorted(SOLVERS) for penalty in penalties] + [
-        p.fit(GradientDescent("constant", eta0=0.01), L2(0.1), max_iter=3, tol=None)
+        p.fit(GradientDescent("constant", eta0=0.01), ElasticNet(l2=0.1), max_iter=3, tol=None)
     ]
 
 
@@ -222,7 +222,7 @@ def test_fits_in_lock_step_are_the_fits_one_by_one(loss):
 
 def test_lock_step_saves_sweeps():
     p = Problem("logistic")
-    fits = [p.fit(LBFGS(), L2(alpha)) for alpha in np.geomspace(1e-4, 1, 8)]
+    fits = [p.fit(LBFGS(), ElasticNet(l2=alpha)) for alpha in np.geomspace(1e-4, 1, 8)]
     results = minimise(p.objective, p.engine, fits, dtype=F64)
     assert p.engine.n_sweeps < sum(result.n_sweeps for result in results) / 4
 
@@ -231,8 +231,8 @@ def test_lock_step_saves_sweeps():
 @pytest.mark.parametrize("loss", sorted(LOSS))
 def test_all_solvers_find_one_minimum(loss, name):
     p = Problem(loss)
-    (found,) = minimise(p.objective, p.engine, [p.fit(SOLVERS[name](), L2(0.1), 5000)], dtype=F64)
-    (best,) = minimise(p.objective, p.engine, [p.fit(NewtonCholesky(), L2(0.1), tol=1e-10)], dtype=F64)
+    (found,) = minimise(p.objective, p.engine, [p.fit(SOLVERS[name](), ElasticNet(l2=0.1), 5000)], dtype=F64)
+    (best,) = minimise(p.objective, p.engine, [p.fit(NewtonCholesky(), ElasticNet(l2=0.1), tol=1e-10)], dtype=F64)
     assert found.converged
     np.testing.assert_allclose(found.coef, best.coef, atol=1e-6)
     np.testing.assert_allclose(found.intercept, best.intercept, atol=1e-6)
@@ -241,12 +241,12 @@ def test_all_solvers_find_one_minimum(loss, name):
 @pytest.mark.parametrize("name", sorted(SOLVERS))
 def test_history(name):
     p = Problem("logistic")
-    (result,) = minimise(p.objective, p.engine, [p.fit(SOLVERS[name](), L2(0.1))], dtype=F64)
+    (result,) = minimise(p.objective, p.engine, [p.fit(SOLVERS[name](), ElasticNet(l2=0.1))], dtype=F64)
     assert tuple(result.history) == HISTORY
     assert {len(column) for column in result.history.values()} == {result.n_iter}
     assert result.n_iter > 1
     assert (np.diff(result.history["objective"]) <= 1e-13).all()
-    assert result.history["objective"][-1] == pytest.approx(p.value(result.coef, result.intercept, L2(0.1)), rel=1e-8)
+    assert result.history["objective"][-1] == pytest.approx(p.value(result.coef, result.intercept, ElasticNet(l2=0.1)), rel=1e-8)
     assert result.history["grad_norm"][-1] <= 1e-6
     assert (result.history["seconds"] > 0).all()
     # every sweep is accounted for, in the iteration that asked for it (the first holds the start's, too)
@@ -257,7 +257,7 @@ def test_history(name):
 def test_callbacks_see_every_iteration_of_every_fit():
     p = Problem()
     reports = []
-    results = minimise(p.objective, p.engine, [p.fit(LBFGS()), p.fit(LBFGS(), L2(1.0))], [reports.append], dtype=F64)
+    results = minimise(p.objective, p.engine, [p.fit(LBFGS()), p.fit(LBFGS(), ElasticNet(l2=1.0))], [reports.append], dtype=F64)
     for number, result in enumerate(results):
         mine = [report for report in reports if report.fit == number]
         assert [report.iteration for report in mine] == list(range(1, result.n_iter + 1))
@@ -313,8 +313,8 @@ def test_tol_none_runs_all_iterations():
 
 def test_a_start_at_the_minimum_takes_no_iteration():
     p = Problem("logistic")
-    (once,) = minimise(p.objective, p.engine, [p.fit(NewtonCholesky(), L2(0.1))], dtype=F64)
-    again = p.fit(NewtonCholesky(), L2(0.1), start=(once.coef, once.intercept), tol=1e-6)
+    (once,) = minimise(p.objective, p.engine, [p.fit(NewtonCholesky(), ElasticNet(l2=0.1))], dtype=F64)
+    again = p.fit(NewtonCholesky(), ElasticNet(l2=0.1), start=(once.coef, once.intercept), tol=1e-6)
     (result,) = minimise(p.objective, p.engine, [again], dtype=F64)
     assert (result.n_iter, result.n_sweeps, result.converged) == (0, 1, True)
     np.testing.assert_allclose(result.coef, once.coef, rtol=1e-9)
@@ -341,7 +341,7 @@ def test_an_interrupted_fit_carries_its_last_iteration():
             p.objective.to_theta(caught.value.coef, caught.value.intercept, p.objective.raw), p.objective.raw
         )[1],
     )
-    assert p.value(caught.value.coef, caught.value.intercept, NoPenalty()) == pytest.approx(
+    assert p.value(caught.value.coef, caught.value.intercept, ElasticNet()) == pytest.approx(
         three.history["objective"][-1], rel=1e-10
     )
 
@@ -355,7 +355,7 @@ def test_n_sweeps_of_the_engine_counts():
 @pytest.mark.parametrize("loss", sorted(LOSS))
 def test_blocks_of_any_cut_add_up_to_the_same(loss):
     p = Problem(loss)
-    model = Model(L2(0.1), p.objective.raw)
+    model = Model(ElasticNet(l2=0.1), p.objective.raw)
     query = Query(np.full((1, p.objective.size), 0.1), HESSIAN)
     whole = p.ask(query, model)
     one = LocalEngine(local_blocks(p.X, p.y, p.weight, p.offset))

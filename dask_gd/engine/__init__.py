@@ -17,7 +17,7 @@ MEMORY_SHARE = 0.5  # of the memory there is; data that need more are read again
 
 @contextmanager
 def open_engine(
-    X: Any, y: Any, weight: Any = None, offset: Any = None, *, numeric_y: bool = True, resident: bool = True
+    X: Any, y: Any, weight: Any = None, offset: Any = None, *, targets: str = "numbers", resident: bool = True
 ) -> Iterator[Any]:
     """The engine for these data: in this process where they are in memory, on the ambient cluster, or on Dask's own
     scheduler; everything it holds is released at the end.
@@ -26,8 +26,8 @@ def open_engine(
     ----------
     X : ndarray, CSR array (both checked by the caller) or dask collection of shape (n, d)
     y, weight, offset : ndarray or dask collection of shape (n,), or None
-    numeric_y : bool
-        True: y becomes float64. False: labels are kept as they are.
+    targets : {"numbers", "columns", "labels"}
+        "numbers": y becomes float64. "columns": so, and y may have several. "labels": y is kept as it is.
     resident : bool
         False: a dask X is read once and not kept.
     """
@@ -42,7 +42,7 @@ def open_engine(
         client = _ambient_client(stack, (X, y, weight, offset))
         if client is not None:
             stack.enter_context(client.as_current())
-        source = dask_blocks(X, y, weight, offset, numeric_y=numeric_y)
+        source = dask_blocks(X, y, weight, offset, targets=targets)
         if not resident:
             engine = StreamingEngine(source) if client is None else _streaming(client, source)
         else:

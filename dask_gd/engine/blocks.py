@@ -50,7 +50,7 @@ def float_dtype(dtype: Any) -> np.dtype:
     return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
 
 
-def make_block(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, numeric_y: bool) -> Block:
+def make_block(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, targets: str) -> Block:
     """Fuse the pieces of one row chunk; the column chunks of X are joined.
 
     Raises
@@ -62,7 +62,7 @@ def make_block(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: 
         return Block(
             index,
             as_float_matrix(columns),
-            as_targets(y, numeric_y),
+            as_targets(y, targets),
             None if weight is None else _as_vector(weight, "sample_weight"),
             None if offset is None else _as_vector(offset, "offset"),
         )
@@ -91,12 +91,13 @@ def _numbers(values: Any) -> Any:
     return np.frompyfunc(lambda v: math.nan if type(v).__name__ == "NAType" else v, 1, 1)(array)
 
 
-def as_targets(y: Any, numeric: bool) -> Array:
-    """y as float64 for a regressor, as it is for a classifier."""
+def as_targets(y: Any, targets: str) -> Array:
+    """y as float64 for a regressor ("numbers"; "columns": it may have several), as it is for a classifier."""
+    numeric = targets != "labels"
     y = _numbers(y) if numeric else np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
-    if y.ndim != 1:
+    if y.ndim != 1 and not (targets == "columns" and y.ndim == 2):
         raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
     if y.dtype.kind == "c":
         raise ValueError("Complex data not supported")
@@ -130,7 +131,7 @@ def local_blocks(X: Any, y: Array, weight: Array | None, offset: Array | None) -
     ]
 
 
-def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, numeric_y: bool) -> Source:
+def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str) -> Source:
     """Delayed blocks of a dask X; y, weights and offset may be dask or in memory and chunked in any way.
 
     Raises
@@ -151,7 +152,9 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, numeric_y: bool) ->
     given: dict[str, Any] = {
         name: as_dask_array(v) if is_dask(v) else np.asarray(v) for name, v in vectors.items() if v is not None
     }
-    X, given = _align(X, given)
+    if targets == "columns" and given["y"].ndim == 2 and not isinstance(given["y"], np.ndarray):
+        given["y"] = given["y"].rechunk({1: -1})
+    X, given = _align(X, given, columns=targets == "columns")
     names = list(given)
     optimised = dask.optimize(X, *given.values())  # jointly, or a chunk that both use would be loaded twice
     X, given = optimised[0], dict(zip(names, optimised[1:], strict=True))
@@ -165,15 +168,18 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, numeric_y: bool) ->
             pieces["y"][i],
             pieces["sample_weight"][i] if weight is not None else None,
             pieces["offset"][i] if offset is not None else None,
-            numeric_y,
+            targets,
         )
         for i in range(X.numblocks[0])
     ]
     return Source(blocks, float(X.nbytes), (X, *given.values()))
 
 
-def _align(X: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Give every vector the row chunks of X. Chunk lengths are computed only where nothing else will do."""
+def _align(X: Any, given: dict[str, Any], *, columns: bool) -> tuple[Any, dict[str, Any]]:
+    """Give every vector the row chunks of X. Chunk lengths are computed only where nothing else will do.
+
+    ``columns``: y may have several.
+    """
     import dask.array as da
 
     def known(a: Any) -> bool:
@@ -183,7 +189,7 @@ def _align(X: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     for name, v in given.items():
         if v.ndim == 2 and v.shape[1] == 1:
             given[name] = v = v[:, 0]
-        if v.ndim != 1:
+        if v.ndim != 1 and not (columns and name == "y" and v.ndim == 2):
             raise ValueError(f"{name} should be a 1d array, got an array of shape {v.shape} instead.")
         if isinstance(v, np.ndarray) or known(v):
             lengths[name] = int(v.shape[0])
@@ -193,7 +199,7 @@ def _align(X: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     def settled(v: Any) -> bool:  # lengths that cannot be compared here are compared inside the block's task
         if isinstance(v, np.ndarray):
             return known(X) or X.numblocks[0] == 1
-        return (known(X) and known(v)) or v.numblocks == X.numblocks[:1]
+        return (known(X) and known(v)) or v.numblocks[0] == X.numblocks[0]
 
     if not all(settled(v) for v in given.values()):
         if not known(X):
@@ -203,12 +209,13 @@ def _align(X: Any, given: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
             if not isinstance(v, np.ndarray) and not known(v):
                 given[name] = v = v.persist()
                 v.compute_chunk_sizes()
-        return _align(X, given)
+        return _align(X, given, columns=columns)
     for name, v in given.items():
         if isinstance(v, np.ndarray):
-            given[name] = da.from_array(v, chunks=(X.chunks[0],) if known(X) else (len(v),))
+            rows = X.chunks[0] if known(X) else (len(v),)
+            given[name] = da.from_array(v, chunks=(rows, *((n,) for n in v.shape[1:])))
         elif known(X) and known(v) and v.chunks[0] != X.chunks[0]:
-            given[name] = v.rechunk((X.chunks[0],))
+            given[name] = v.rechunk({0: X.chunks[0]})
     return X, given
 
 

@@ -1,5 +1,6 @@
 """Functions of one block: what a sweep runs. Plain sums only, never means, so that blocks add up."""
 
+from .band import BandKernel, BandSums
 from .labels import EncodeLabels
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
@@ -7,6 +8,8 @@ from .sample import Sample, SampleKernel
 from .score import ScoreKernel, ScoreSums
 
 __all__ = [
+    "BandKernel",
+    "BandSums",
     "EncodeLabels",
     "LossKernel",
     "Moments",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..losses import Loss
+from ..losses.base import REALS
 from ..protocol import Array, Block, Points, PointSums, Sums
 from .rows import row_slices, take_rows
 
@@ -36,7 +37,7 @@ class LossKernel:
             Xr = take_rows(X, rows)
             if origin is not None:
                 Xr = Xr - origin
-            y = block.y[rows]
+            y = block.y[rows].T  # of several outputs: rows last, as everywhere in a loss
             weight = None if block.weight is None else block.weight[rows]
             offset = None if block.offset is None else block.offset[rows]
             for group in groups:
@@ -77,7 +78,7 @@ class _Accumulator:
         if self.loss.n_outputs > 1:
             eta = eta.reshape(t, k, -1)
         out = self.loss.derivatives(y, eta, self.order)
-        value = out.value if weight is None else out.value * weight
+        value = out.value if weight is None else self._weighted(out.value, weight)
         self.value += value.sum(axis=-1, dtype=np.float64)
         if out.first is None:
             return
@@ -88,17 +89,28 @@ class _Accumulator:
         self.grad_w += first[0] @ X if t * k == 1 else np.asarray((X.T @ first.T).T)
         if out.second is None:
             return
-        second = (out.second if weight is None else out.second * weight).reshape(t, k, -1).astype(X.dtype, copy=False)
+        second = out.second if out.expected is None else out.expected
+        second = (second if weight is None else second * weight).reshape(t, k, -1).astype(X.dtype, copy=False)
+        gram: tuple[Array, Array, float] | None = None
         for i in range(t):
             for j in range(k):
-                ww, wb, bb = self._gram(X, second[i, j])
+                if out.rank_one is not None and not second[i, j].any():
+                    continue
+                if gram is None or not self.loss.quadratic:  # of a quadratic loss they are all the same
+                    gram = self._gram(X, second[i, j])
+                ww, wb, bb = gram
                 self.hess_ww[i, j, :, j, :] += ww
                 self.hess_wb[i, j, :, j] += wb
                 self.hess_bb[i, j, j] += bb
             if out.rank_one is not None:
                 u = out.rank_one.reshape(t, k, -1)[i]
                 u = (u if weight is None else u * np.sqrt(weight)).astype(X.dtype, copy=False)
-                self._subtract_rank_one(i, X, u)
+                self._add_rank_one(i, X, u, out.sign)
+
+    def _weighted(self, value: Array, weight: Array) -> Array:
+        if self.loss.margins == REALS:
+            return value * weight
+        return np.where(weight > 0, value * np.where(weight > 0, weight, 1), 0)  # 0 · ∞ = 0: the row is not there
 
     def _gram(self, X: Any, weight: Array) -> tuple[Array, Array, float]:
         """Xᵀ diag(weight) X, Xᵀ weight and Σ weight, for weight ≥ 0."""
@@ -115,8 +127,8 @@ class _Accumulator:
             ww = (A.T @ A).toarray()
         return ww, X.T @ weight, float(weight.sum(dtype=np.float64))
 
-    def _subtract_rank_one(self, i: int, X: Any, u: Array) -> None:
-        """Subtract Σ_rows (u ⊗ x)(u ⊗ x)ᵀ, one Gram of stacked scaled copies."""
+    def _add_rank_one(self, i: int, X: Any, u: Array, sign: float) -> None:
+        """Add ± Σ_rows (u ⊗ x)(u ⊗ x)ᵀ, one Gram of stacked scaled copies."""
         k, d = self.shape[1:]
         if isinstance(X, np.ndarray):
             Z = (X[:, None, :] * u.T[:, :, None]).reshape(X.shape[0], k * d)
@@ -128,9 +140,9 @@ class _Accumulator:
             Z = hstack([diags_array(u[j]) @ X for j in range(k)], format="csr")
             ww = (Z.T @ Z).toarray()
             wb = Z.T @ np.ascontiguousarray(u.T)
-        self.hess_ww[i] -= ww.reshape(k, d, k, d)
-        self.hess_wb[i] -= wb.reshape(k, d, k)
-        self.hess_bb[i] -= u @ u.T
+        self.hess_ww[i] += sign * ww.reshape(k, d, k, d)
+        self.hess_wb[i] += sign * wb.reshape(k, d, k)
+        self.hess_bb[i] += sign * (u @ u.T)
 
     def sums(self) -> PointSums:
         t, k, d = self.shape

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..losses import Loss
 from ..protocol import Array, Block
 from .rows import row_slices
 
@@ -26,8 +27,10 @@ class Moments:
     weight: float
     mean: Array
     m2: Array
-    y_mean: float = 0.0
-    y_m2: float = 0.0
+    y_mean: Any = 0.0  # of several outputs (m,)
+    y_m2: Any = 0.0
+    min_weight: float = np.inf  # the smallest above zero
+    binary: bool = True  # no y is other than 0 or 1
     classes: dict[Any, float] = field(default_factory=dict)
     nonzeros: int = 0
     sparse: bool = False  # any block is
@@ -51,6 +54,8 @@ class Moments:
             m2=self.m2 + other.m2 + delta * delta * (self.weight * share),
             y_mean=self.y_mean + y_delta * share,
             y_m2=self.y_m2 + other.y_m2 + y_delta * y_delta * (self.weight * share),
+            min_weight=min(self.min_weight, other.min_weight),
+            binary=self.binary and other.binary,
             classes=classes,
             nonzeros=self.nonzeros + other.nonzeros,
             sparse=self.sparse or other.sparse,
@@ -72,10 +77,14 @@ class Moments:
 
 @dataclass(frozen=True)
 class MomentsKernel:
-    """Moments of one block; ``classification`` collects labels instead of moments of y."""
+    """Moments of one block; ``classification`` collects labels instead of moments of y.
+
+    ``loss``: the regression loss whose ``targets`` every y must be among.
+    """
 
     n_features: int
     classification: bool
+    loss: Loss | None = None
     name: str = "moments"
 
     def __call__(self, block: Block) -> Moments:
@@ -86,6 +95,9 @@ class MomentsKernel:
             return nothing
         if message is None:
             message = _value_problem(block, self.classification)
+        if message is None and self.loss is not None and not self.loss.targets.holds(block.y).all():
+            name, targets = type(self.loss).__name__, self.loss.targets
+            message = f"Some value(s) of y are out of the valid range of the loss {name}: y must be in {targets}."
         if message is not None:
             return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d), problem=(block.index, message))
         weight = block.weight
@@ -95,13 +107,17 @@ class MomentsKernel:
             return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d), problem=(block.index, _name_nonfinite(block.X)))
         total = float(block.n_rows if weight is None else weight.sum(dtype=np.float64))
         used = block.n_rows if weight is None else int(np.count_nonzero(weight))
-        y_mean = y_m2 = 0.0
+        min_weight = 1.0 if weight is None else float(weight.min(where=weight > 0, initial=np.inf))
+        y_mean: Any = 0.0
+        y_m2: Any = 0.0
+        binary = True
         classes: dict[Any, float] = {}
         if self.classification:
             classes = _count_labels(block.y, weight)
         elif total > 0:
-            y_mean = float(np.average(block.y, weights=weight))
-            y_m2 = float(np.average((block.y - y_mean) ** 2, weights=weight)) * total
+            y_mean = np.average(block.y, axis=0, weights=weight)
+            y_m2 = np.average((block.y - y_mean) ** 2, axis=0, weights=weight) * total
+            binary = bool(((block.y == 0) | (block.y == 1)).all())
         X = block.X
         nonzeros = X.size if isinstance(X, np.ndarray) else X.nnz
         return Moments(
@@ -112,6 +128,8 @@ class MomentsKernel:
             m2,
             y_mean,
             y_m2,
+            min_weight,
+            binary,
             classes,
             int(nonzeros),
             not isinstance(X, np.ndarray),

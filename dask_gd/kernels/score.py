@@ -8,55 +8,77 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..losses import Loss
 from ..protocol import Array, Block
 from .moments import shape_problem
 
 
 class ScoreSums(NamedTuple):
-    """Weighted moments of y and the weighted sum of what the model gets wrong."""
+    """The weighted mean of y, what it gets wrong as a prediction (``null``), and what the model gets wrong.
+
+    Of several targets each is an array. Half deviances merge exactly: Σ d(y, m) = Σ d(y, ȳ) + S d(ȳ, m) for every m,
+    as sums of squares do.
+    """
 
     n_rows: int
     weight: float
-    y_mean: float
-    y_m2: float
-    loss: float
+    y_mean: Any
+    null: Any
+    loss: Any
+    distance: Callable[[Any, Any], Any] | None = None
     problem: tuple[int, str] | None = None
 
     def __add__(self, other: ScoreSums) -> ScoreSums:  # type: ignore[override]
+        problems = [p for p in (self.problem, other.problem) if p is not None]
         weight = self.weight + other.weight
         share = other.weight / weight if weight > 0 else 0.0
-        delta = other.y_mean - self.y_mean
-        problems = [p for p in (self.problem, other.problem) if p is not None]
+        mean = self.y_mean + (other.y_mean - self.y_mean) * share
+        null = self.null + other.null
+        distance = self.distance or other.distance
+        for part in (self, other):
+            if distance is not None and part.weight > 0:
+                null = null + part.weight * distance(part.y_mean, mean)
         return ScoreSums(
             self.n_rows + other.n_rows,
             weight,
-            self.y_mean + delta * share,
-            self.y_m2 + other.y_m2 + delta * delta * self.weight * share,
+            mean,
+            null,
             self.loss + other.loss,
+            distance,
             min(problems) if problems else None,
         )
+
+    @property
+    def explained(self) -> float:
+        """1 - loss/null, averaged over targets: R² for squared errors, D² for deviances."""
+        null, loss = np.atleast_1d(self.null), np.atleast_1d(self.loss)
+        share = np.where(null > 0, 1 - loss / np.where(null > 0, null, 1), np.where(loss > 0, 0.0, 1.0))
+        return float(share.mean())
 
 
 @dataclass(frozen=True)
 class ScoreKernel:
-    """Squared errors of a regressor, or wrong labels of a classifier (``labels=True``)."""
+    """Half deviances of a regressor, or wrong labels of a classifier (``loss`` None)."""
 
-    predict: Callable[[Any, Array | None], Array]  # (X, offset) -> predictions (n,)
+    predict: Callable[[Any, Array | None], Array]  # (X, offset) -> predictions (n,) or (n, m)
     n_features: int
-    labels: bool
+    loss: Loss | None
     name: str = "score"
 
     def __call__(self, block: Block) -> ScoreSums:
         message = shape_problem(block, self.n_features)
+        if message is None and self.loss is not None and not self.loss.targets.holds(block.y).all():
+            message = f"Some value(s) of y are out of the valid range of the loss {type(self.loss).__name__!r}."
         if message is not None:
-            return ScoreSums(0, 0.0, 0.0, 0.0, 0.0, (block.index, message))
+            return ScoreSums(0, 0.0, 0.0, 0.0, 0.0, problem=(block.index, message))
         if block.n_rows == 0:
             return ScoreSums(0, 0.0, 0.0, 0.0, 0.0)
         predicted = self.predict(block.X, block.offset)
         weight = np.ones(block.n_rows) if block.weight is None else block.weight.astype(np.float64)
         total = float(weight.sum())
-        if self.labels:
+        if self.loss is None:
             return ScoreSums(block.n_rows, total, 0.0, 0.0, float(weight @ (predicted != block.y)))
-        y_mean = float(weight @ block.y) / total if total else 0.0
-        y_m2 = float(weight @ (block.y - y_mean) ** 2)
-        return ScoreSums(block.n_rows, total, y_mean, y_m2, float(weight @ (block.y - predicted) ** 2))
+        distance = self.loss.distance
+        mean = weight @ block.y / total if total else 0.0
+        null = weight @ distance(block.y, mean) if total else 0.0
+        return ScoreSums(block.n_rows, total, mean, null, weight @ distance(block.y, predicted), distance)

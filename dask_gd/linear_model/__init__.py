@@ -1,7 +1,25 @@
 """scikit-learn estimators: validate, choose the nouns, call the fit loop, set the attributes."""
 
+from .generalized import GammaRegressor, GeneralizedLinearRegressor, PoissonRegressor, TweedieRegressor
 from .gradient_descent import GDClassifier, GDRegressor
-from .least_squares import LinearRegression, Ridge
+from .least_squares import ElasticNet, Lasso, LinearRegression, Ridge
 from .logistic import LogisticRegression
+from .robust import HuberRegressor, QuantileRegressor
+from .svm import LinearSVC
 
-__all__ = ["GDClassifier", "GDRegressor", "LinearRegression", "LogisticRegression", "Ridge"]
+__all__ = [
+    "ElasticNet",
+    "GDClassifier",
+    "GDRegressor",
+    "GammaRegressor",
+    "GeneralizedLinearRegressor",
+    "HuberRegressor",
+    "Lasso",
+    "LinearRegression",
+    "LinearSVC",
+    "LogisticRegression",
+    "PoissonRegressor",
+    "QuantileRegressor",
+    "Ridge",
+    "TweedieRegressor",
+]

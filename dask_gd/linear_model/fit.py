@@ -15,16 +15,17 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from ..callbacks import PrintReports, watching
+from ..continuation import minimise_with_kinks, start_inside
 from ..engine import LocalEngine, is_dask, is_dask_frame, open_engine
-from ..exceptions import DataError
+from ..exceptions import DataError, PerfectSeparationWarning
 from ..fitting import Fit, minimise
 from ..kernels import EncodeLabels, Moments, MomentsKernel, Sample, SampleKernel
-from ..losses import Logistic, Loss, Softmax
+from ..losses import Loss
 from ..objective import Model, Objective
 from ..penalties import Penalty
-from ..planner import choose_solver
+from ..planner import check_solver, choose_solver
 from ..protocol import VALUE, Array, Block, Callback, Engine, Query, Result
-from ..solvers import SOLVERS, NewtonCholesky
+from ..solvers import SOLVERS
 
 SAMPLE_PER_FEATURE = 500  # rows of the sample per feature …
 SAMPLE_BYTES = 4 * 2**20  # … and its size at the most
@@ -40,16 +41,17 @@ RANK_TOL = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-15}
 class Problem:
     """What a fit needs besides the data; picklable, so that a whole fit can travel to the data.
 
-    ``penalty`` maps the sum of weights S to Ω of the mean form. ``loss`` None: logistic or softmax, by the classes.
+    ``penalty`` maps the moments of the data to Ω of the mean form, ``loss`` the number of classes (of a classifier)
+    or of targets to the loss.
     """
 
-    penalty: Callable[[float], Penalty]
-    loss: Loss | None
+    penalty: Callable[[Moments], Penalty]
+    loss: Callable[[int], Loss]
     solver: str
     max_iter: int
     tol: float | None
     fit_intercept: bool = True
-    classification: bool = False
+    targets: str = "numbers"  # what y is: "numbers", "columns" of numbers or "labels"
     class_weight: Any = None
     solver_options: tuple[tuple[str, Any], ...] = ()
     start: tuple[Array, Array] | None = None  # coefficients (k, d) and intercept (k,) of a warm start
@@ -77,9 +79,9 @@ def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, p
     """
     before = dict(estimator.__dict__)
     try:
-        X, y, sample_weight, offset = check_data(estimator, X, y, sample_weight, offset, problem.classification)
+        X, y, sample_weight, offset = check_data(estimator, X, y, sample_weight, offset, problem.targets)
         callbacks = watching() + ((PrintReports(),) if estimator.verbose else ())
-        with open_engine(X, y, sample_weight, offset, numeric_y=not problem.classification) as engine:
+        with open_engine(X, y, sample_weight, offset, targets=problem.targets) as engine:
             job = partial(solve, problem=problem, n_features=estimator.n_features_in_, callbacks=callbacks)
             outcome: Outcome = engine.run(job, interactive=bool(callbacks))
     except BaseException:
@@ -98,46 +100,51 @@ def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, p
         warnings.warn(
             f"{type(estimator).__name__} with solver {outcome.solver!r} stopped after {result.n_iter} iterations: "
             f"{result.message}.",
-            ConvergenceWarning,
+            PerfectSeparationWarning if result.separated else ConvergenceWarning,
             stacklevel=3,
         )
     return outcome
 
 
 def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple[Callback, ...]) -> Outcome:
-    """The fit itself, on any engine: moments, labels, objective, loop."""
-    moments = engine.sweep(MomentsKernel(n_features, problem.classification))
+    """The fit itself, on any engine: moments, labels, objective, start, loop."""
+    classification = problem.targets == "labels"
+    moments = engine.sweep(MomentsKernel(n_features, classification, None if classification else problem.loss(1)))
     check_moments(moments, n_features)
-    classes, labels, loss = None, None, problem.loss
-    if problem.classification:
+    extra = 1  # the sweep for the moments
+    classes = None
+    if classification:
         labels, moments = encode(moments, problem.class_weight)
         engine.replace(labels)
         classes = labels.classes
-        loss = loss or (Logistic() if len(classes) == 2 else Softmax(len(classes)))
-    assert loss is not None
+    loss = problem.loss(np.size(moments.y_mean) if classes is None else len(classes))
     dtype = np.dtype(moments.dtype)
     objective = Objective(loss, moments, fit_intercept=problem.fit_intercept, dtype=dtype, sparse=moments.sparse)
+    penalty = problem.penalty(moments)
     name = problem.solver
     if name == "auto":
-        name = choose_solver(moments.n_rows, n_features, loss.n_outputs)
+        name = choose_solver(moments.n_rows, objective.size, penalty.smooth)
+    check_solver(name, objective.size, loss, penalty)
     options = dict(problem.solver_options)
-    if SOLVERS[name] is NewtonCholesky:
+    if name == "newton-cholesky":
         options["rank_tol"] = RANK_TOL[dtype]
-        if loss.quadratic:
-            options["reuse"] = np.inf
+    if loss.quadratic and name in ("newton-cholesky", "prox-newton"):
+        options["reuse"] = np.inf
     coef, intercept = objective.start()
-    if problem.start is not None and problem.start[0].shape == coef.shape:
-        coef, intercept = problem.start
-    fit = Fit(SOLVERS[name](**options), problem.penalty(moments.weight), coef, intercept, problem.max_iter, problem.tol)
-    extra = 1  # the sweep for the moments
-    if problem.start is None and fit.solver.standardised and labels is not None:
+    warm = problem.start is not None and problem.start[0].shape == coef.shape
+    if warm:
+        coef, intercept = problem.start  # type: ignore[misc]
+    fit = Fit(SOLVERS[name](**options), penalty, coef, intercept, problem.max_iter, problem.tol)
+    if not warm and fit.solver.standardised and classification and loss.smooth:
         rows = min(SAMPLE_PER_FEATURE * (n_features + 1), SAMPLE_BYTES // (dtype.itemsize * n_features))
         if moments.n_rows >= SAMPLE_WORTH * rows and rows >= RARE_ROWS * objective.size:
             sample = engine.sweep(SampleKernel(rows / moments.n_rows))
             fit = start_from_sample(objective, fit, sample, dtype)
             extra += 1
-    result = minimise(objective, engine, [fit], callbacks, dtype=dtype)[0]
-    return Outcome(result._replace(n_sweeps=result.n_sweeps + extra), name, classes)
+    fit, asked = start_inside(objective, engine, fit, dtype)
+    run = minimise if loss.smooth or name == "gd" else minimise_with_kinks
+    result = run(objective, engine, [fit], callbacks, dtype=dtype)[0]
+    return Outcome(result._replace(n_sweeps=result.n_sweeps + extra + asked), name, classes)
 
 
 def start_from_sample(objective: Objective, fit: Fit, sample: Sample, dtype: np.dtype) -> Fit:
@@ -222,7 +229,11 @@ def encode(moments: Moments, class_weight: Any) -> tuple[EncodeLabels, Moments]:
         raise ValueError("Every class needs a class weight above zero; drop the rows of a class to leave it out.")
     ratio = counts.sum() / moments.weight
     return EncodeLabels(classes, weights), replace(
-        moments, classes=dict(enumerate(counts)), weight=float(counts.sum()), m2=moments.m2 * ratio
+        moments,
+        classes=dict(enumerate(counts)),
+        weight=float(counts.sum()),
+        m2=moments.m2 * ratio,
+        min_weight=moments.min_weight * (1.0 if weights is None else float(weights.min())),
     )
 
 
@@ -246,7 +257,7 @@ def class_weights(class_weight: Any, classes: Array, counts: Array) -> Array | N
 
 
 def check_data(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, classification: bool
+    estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, targets: str
 ) -> tuple[Any, Any, Any, Any]:
     """Data as the engine takes them: dask collections as they are, all else checked and in memory."""
     if is_dask(X):
@@ -260,9 +271,12 @@ def check_data(
         accept_sparse="csr",
         dtype=[np.float64, np.float32],
         order="C",
-        y_numeric=not classification,
+        y_numeric=targets != "labels",
+        multi_output=targets == "columns",
     )
-    if classification:
+    if targets == "columns" and y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if targets == "labels":
         check_classification_targets(y)
     else:
         y = np.ascontiguousarray(y, dtype=np.float64)

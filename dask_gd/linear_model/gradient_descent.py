@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.utils.metaestimators import available_if
 
-from ..losses import Squared
-from ..penalties import L2, NoPenalty, Penalty
+from ..losses import LOSSES, Logistic, Loss
 from ..solvers import SOLVERS
 from ..solvers.gradient_descent import LEARNING_RATES
+from .base import SparseTag, always, logistic, penalty_spec
+from .docs import shared_docs
 from .fit import Problem, fit_model
 from .params import check_common, check_option, check_real
-from .predict import LinearClassifierMixin, LinearRegressorMixin
+from .predict import LinearRegressorMixin, ProbabilityMixin
+from .svm import one_vs_rest
 
 GD_DEFAULTS = {"learning_rate": "auto", "eta0": 0.1, "power_t": 0.25}
+L1_RATIO = {None: 0.0, "l2": 0.0, "l1": 1.0}
 
 
-class _Workbench(BaseEstimator):
+def losses_of(*, classification: bool) -> dict[str, Callable[[], Loss]]:
+    """The registered losses of one output that a workbench offers by name."""
+    found = {}
+    for name, factory in LOSSES.items():
+        if name != "multinomial":  # log_loss becomes it where there are more than two classes
+            loss = factory()
+            if loss.n_outputs == 1 and loss.classification == classification:
+                found[name] = factory
+    return found
+
+
+class _Workbench(SparseTag):
     """Parameters that GDRegressor and GDClassifier share."""
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
+    def _named_loss(self, *, classification: bool) -> Loss:
+        """The loss of the parameter: a registered name, or an object of one's own."""
+        if isinstance(self.loss, Loss):
+            return self.loss
+        known = losses_of(classification=classification)
+        check_option(self, "loss", tuple(known))
+        return known[self.loss]()
 
-    def _problem(self, **more: Any) -> Problem:
+    def _problem(self, loss: Callable[[int], Loss], **more: Any) -> Problem:
         check_common(self, ("auto", *SOLVERS))
-        check_option(self, "penalty", (None, "l2"))
+        check_option(self, "penalty", (None, "l2", "l1", "elasticnet"))
         check_real(self, "alpha", low=0.0)
+        check_real(self, "l1_ratio", low=0.0, high=1.0)
         check_option(self, "learning_rate", LEARNING_RATES)
         check_real(self, "eta0", low=0.0, open_low=True)
         check_real(self, "power_t", low=0.0)
@@ -46,8 +65,10 @@ class _Workbench(BaseEstimator):
         start = None
         if self.warm_start and hasattr(self, "coef_"):
             start = (np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_))
+        alpha = float(self.alpha) if self.penalty is not None else 0.0
         return Problem(
-            partial(mean_penalty, float(self.alpha) if self.penalty == "l2" else 0.0),
+            penalty_spec(self, alpha, L1_RATIO.get(self.penalty, float(self.l1_ratio))),
+            loss,
             solver=self.solver,
             max_iter=self.max_iter,
             tol=self.tol,
@@ -58,23 +79,30 @@ class _Workbench(BaseEstimator):
         )
 
 
+@shared_docs
 class GDRegressor(LinearRegressorMixin, _Workbench):
-    """Regression by gradient descent: minimises (1/S) Σ s ½(y - x·w - b - o)² + α/2 ‖w‖², S = Σ s.
+    """Regression by gradient descent: minimises (1/S) Σ s ℓ(y, x·w + b + o) + α (ρ ‖w‖₁ + (1 - ρ)/2 ‖w‖²), S = Σ s.
 
-    w ← w - η ∇F(w): every iteration is one sweep over all blocks. ``learning_rate="auto"`` finds η by Armijo's rule;
-    the other rates are the classics to learn and tune, and can diverge: a fit that does is stopped with a
+    w ← prox(w - η ∇F(w)): every iteration is one sweep over all blocks. ``learning_rate="auto"`` finds η by Armijo's
+    rule; the other rates are the classics to learn and tune, and can diverge: a fit that does is stopped with a
     ConvergenceWarning.
 
     Parameters
     ----------
-    loss : {"squared_error"}, default="squared_error"
-    penalty : {"l2", None}, default="l2"
+    loss : str or Loss, default="squared_error"
+        A name of ``dask_gd.losses.LOSSES``: "squared_error", "huber", "quantile", "epsilon_insensitive",
+        "squared_epsilon_insensitive", "poisson", "gamma", "tweedie-1.5", "binomial-probit" and more; or an object of
+        a class of ``dask_gd.losses``, such as ``Huber(delta=2.0)`` or ``Custom(value, first, second)``.
+    penalty : {"l2", "l1", "elasticnet", None}, default="l2"
     alpha : float, default=1e-4
         α ≥ 0, relative to the mean of the losses, as in scikit-learn's SGDRegressor.
+    l1_ratio : float, default=0.15
+        ρ in [0, 1], of "elasticnet" alone; 1 for "l1" and 0 for "l2".
     fit_intercept : bool, default=True
         False: b = 0.
-    solver : {"gd", "auto", "lbfgs", "newton-cholesky"}, default="gd"
-        Any but "gd" has no learning rate and refuses one.
+    solver : {"gd", "auto", "lbfgs", "newton-cholesky", "prox-newton", "fista"}, default="gd"
+        Any but "gd" has no learning rate and refuses one. A loss with kinks ("quantile", "hinge") is smoothed by all
+        but "gd", which takes subgradients.
     learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo"}, default="auto"
         "constant": η = eta0. "invscaling": η = eta0 / t^power_t at iteration t. "adaptive": η = eta0 until the
         objective rises; that step is taken back and η divided by 5. "armijo", which is what "auto" takes: the best of
@@ -123,10 +151,11 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
 
     def __init__(
         self,
-        loss: str = "squared_error",
+        loss: Any = "squared_error",
         *,
         penalty: str | None = "l2",
         alpha: float = 1e-4,
+        l1_ratio: float = 0.15,
         fit_intercept: bool = True,
         solver: str = "gd",
         learning_rate: str = "auto",
@@ -140,6 +169,7 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         self.loss = loss
         self.penalty = penalty
         self.alpha = alpha
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.solver = solver
         self.learning_rate = learning_rate
@@ -150,7 +180,8 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    _loss = Squared()
+    def _fitted_loss(self) -> Loss:
+        return self._named_loss(classification=False)
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> GDRegressor:
         """Fit to data.
@@ -176,31 +207,37 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         FitInterrupted
             The cluster failed for good.
         """
-        check_option(self, "loss", ("squared_error",))
-        result = fit_model(self, X, y, sample_weight, offset, self._problem(loss=self._loss)).result
+        problem = self._problem(always(self._fitted_loss()))
+        result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_ = result.coef[0]
         self.intercept_ = float(result.intercept[0])
         return self
 
 
-class GDClassifier(LinearClassifierMixin, _Workbench):
-    """Classification by gradient descent: minimises (1/S) Σ s ℓ(y, x·w + b + o) + α/2 ‖w‖², S = Σ s.
+@shared_docs
+class GDClassifier(ProbabilityMixin, _Workbench):
+    """Classification by gradient descent: minimises (1/S) Σ s ℓ(y, x·w + b + o) + α (ρ ‖w‖₁ + (1 - ρ)/2 ‖w‖²), S = Σ s.
 
-    ℓ is the logistic loss for two classes and the softmax loss for more. Every iteration is one sweep over all
+    The log loss becomes softmax where there are more than two classes; any other loss is then fitted one class against
+    the rest, all in the same sweeps. Every iteration is one sweep over all
     blocks; ``learning_rate="auto"`` finds η by Armijo's rule.
 
     Parameters
     ----------
-    loss : {"log_loss"}, default="log_loss"
-    penalty : {"l2", None}, default="l2"
+    loss : str or Loss, default="log_loss"
+        "log_loss", "hinge", "squared_hinge" or "modified_huber", or an object of a class of ``dask_gd.losses``.
+    penalty : {"l2", "l1", "elasticnet", None}, default="l2"
     alpha : float, default=1e-4
         α ≥ 0, relative to the mean of the losses, as in scikit-learn's SGDClassifier.
+    l1_ratio : float, default=0.15
+        ρ in [0, 1], of "elasticnet" alone; 1 for "l1" and 0 for "l2".
     fit_intercept : bool, default=True
         False: b = 0.
     class_weight : dict, "balanced" or None, default=None
         Multiplies the sample weights by class; "balanced" gives every class the same total.
-    solver : {"gd", "auto", "lbfgs", "newton-cholesky"}, default="gd"
-        Any but "gd" has no learning rate and refuses one.
+    solver : {"gd", "auto", "lbfgs", "newton-cholesky", "prox-newton", "fista"}, default="gd"
+        Any but "gd" has no learning rate and refuses one. A loss with kinks ("quantile", "hinge") is smoothed by all
+        but "gd", which takes subgradients.
     learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo"}, default="auto"
         As in :class:`GDRegressor`.
     eta0 : float, default=0.1
@@ -245,10 +282,11 @@ class GDClassifier(LinearClassifierMixin, _Workbench):
 
     def __init__(
         self,
-        loss: str = "log_loss",
+        loss: Any = "log_loss",
         *,
         penalty: str | None = "l2",
         alpha: float = 1e-4,
+        l1_ratio: float = 0.15,
         fit_intercept: bool = True,
         class_weight: Any = None,
         solver: str = "gd",
@@ -263,6 +301,7 @@ class GDClassifier(LinearClassifierMixin, _Workbench):
         self.loss = loss
         self.penalty = penalty
         self.alpha = alpha
+        self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
         self.class_weight = class_weight
         self.solver = solver
@@ -282,13 +321,24 @@ class GDClassifier(LinearClassifierMixin, _Workbench):
         -------
         self
         """
-        check_option(self, "loss", ("log_loss",))
-        problem = self._problem(loss=None, classification=True, class_weight=self.class_weight)
+        problem = self._problem(self._losses(), targets="labels", class_weight=self.class_weight)
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_, self.intercept_ = result.coef, result.intercept
         return self
 
+    def _losses(self) -> Callable[[int], Loss]:
+        """The loss for a number of classes."""
+        loss = self._named_loss(classification=True)
+        return logistic if isinstance(loss, Logistic) else partial(one_vs_rest, loss)
 
-def mean_penalty(alpha: float, total: float) -> Penalty:
-    """α is relative to the mean already."""
-    return L2(alpha) if alpha > 0 else NoPenalty()
+    def _fitted_loss(self) -> Loss:
+        return self._losses()(len(self._fitted_classes()))
+
+    def _has_probabilities(self) -> bool:
+        loss = self._named_loss(classification=True)
+        if not loss.probabilities:
+            raise AttributeError(f"probability estimates are not available for loss={self.loss!r}")
+        return True
+
+    predict_proba = available_if(_has_probabilities)(ProbabilityMixin.predict_proba)
+    predict_log_proba = available_if(_has_probabilities)(ProbabilityMixin.predict_log_proba)

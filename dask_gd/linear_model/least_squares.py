@@ -1,84 +1,54 @@
-"""Least squares, plain and with an L2 penalty."""
+"""Least squares, plain and penalised."""
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator
 
-from ..losses import Squared
-from ..penalties import L2, NoPenalty, Penalty
-from .fit import Problem, fit_model
-from .params import check_common, check_real
-from .predict import LinearRegressorMixin
-
-SOLVER_NAMES = ("auto", "newton-cholesky", "lbfgs")
+from .base import LinearRegressorBase, penalty_spec, squared
+from .docs import shared_docs
+from .params import check_real
+from .penalty import PenaltySpec
 
 
-class _LeastSquares(LinearRegressorMixin, BaseEstimator):
-    """What LinearRegression and Ridge share: the squared loss and the shape of the answer."""
-
-    _loss = Squared()
+class LeastSquaresBase(LinearRegressorBase):
+    """The squared loss, of one target or of several."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
+        tags.target_tags.multi_output = True
+        tags.target_tags.single_output = True
         return tags
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, penalty: Any) -> Any:
-        check_common(self, SOLVER_NAMES)
-        start = None
-        if self.warm_start and hasattr(self, "coef_"):
-            start = (np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_))
-        problem = Problem(penalty, self._loss, self.solver, self.max_iter, self.tol, self.fit_intercept, start=start)
-        result = fit_model(self, X, y, sample_weight, offset, problem).result
-        self.coef_ = result.coef[0]
-        self.intercept_ = float(result.intercept[0])
-        self.rank_ = result.rank
-        return self
+    def _fit_squares(self, X: Any, y: Any, sample_weight: Any, offset: Any, penalty: PenaltySpec) -> Any:
+        return self._fit(X, y, sample_weight, offset, squared, penalty, targets="columns")
 
 
-class LinearRegression(_LeastSquares):
+@shared_docs
+class LinearRegression(LeastSquaresBase):
     """Ordinary least squares: minimises Σ s (y - x·w - b - o)².
 
     The minimum is unique for columns of full rank; otherwise the coefficients of smallest norm are returned, as
     scikit-learn does. Solved by Newton's method on the exact Hessian, which needs two sweeps, or by L-BFGS for many
-    features.
+    features. Several targets are fitted in the same sweeps.
 
     Parameters
     ----------
-    fit_intercept : bool, default=True
-        False: b = 0.
-    solver : {"auto", "newton-cholesky", "lbfgs"}, default="auto"
-        "auto" takes Newton where the d × d Hessian is cheap.
-    max_iter : int, default=1000
-        Iterations at the most.
-    tol : float or None, default=1e-8
-        The fit stops when √((F - F*) / F at the start), as estimated from gradient and curvature, is at most this. No
-        unit of X or y and no repetition of the rows changes it. None: always ``max_iter`` iterations.
-    warm_start : bool, default=False
-        Start from the last fit's coefficients.
-    verbose : int, default=0
-        Above 0: print a line an iteration.
+    {fit_intercept}
+    {positive}
+    {solver}
 
     Attributes
     ----------
-    coef_ : ndarray of shape (d,)
+    coef_ : ndarray of shape (d,), or (m, d) for m targets
         In units of y per unit of the column.
-    intercept_ : float
+    intercept_ : float, or ndarray of shape (m,)
         In units of y.
     rank_ : int or None
-        Rank of the centred X as far as the Hessian shows it; None for "lbfgs".
-    n_iter_, n_sweeps_ : int
-        Iterations, and passes over the data including the one for the moments.
-    converged_ : bool
-    history_ : dict of ndarray of shape (n_iter_,)
-        "objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks" of every iteration.
-    solver_ : str
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+        Rank of the centred X (times the number of targets) as far as the Hessian shows it; None for solvers without
+        one.
+    {fitted}
 
     References
     ----------
@@ -99,6 +69,7 @@ class LinearRegression(_LeastSquares):
         self,
         *,
         fit_intercept: bool = True,
+        positive: bool = False,
         solver: str = "auto",
         max_iter: int = 1000,
         tol: float | None = 1e-8,
@@ -106,6 +77,7 @@ class LinearRegression(_LeastSquares):
         verbose: int = 0,
     ) -> None:
         self.fit_intercept = fit_intercept
+        self.positive = positive
         self.solver = solver
         self.max_iter = max_iter
         self.tol = tol
@@ -118,7 +90,7 @@ class LinearRegression(_LeastSquares):
         Parameters
         ----------
         X : array-like, CSR matrix, or dask array or DataFrame of shape (n, d)
-        y : array-like or dask array of shape (n,)
+        y : array-like or dask array of shape (n,) or (n, m)
         sample_weight : array-like or dask array of shape (n,), optional
             s ≥ 0; a weight of zero removes the row.
         offset : array-like or dask array of shape (n,), optional
@@ -135,43 +107,30 @@ class LinearRegression(_LeastSquares):
         FitInterrupted
             The cluster failed for good.
         """
-        return self._fit(X, y, sample_weight, offset, no_penalty)
+        self.rank_ = self._fit_squares(X, y, sample_weight, offset, penalty_spec(self, 0.0)).rank
+        return self
 
 
-class Ridge(_LeastSquares):
+@shared_docs
+class Ridge(LeastSquaresBase):
     """Least squares with an L2 penalty: minimises Σ s (y - x·w - b - o)² + α ‖w‖²; b is not penalised.
 
     Parameters
     ----------
-    alpha : float, default=1.0
-        α ≥ 0, in squared units of y per squared unit of w, the same as scikit-learn's.
-    fit_intercept : bool, default=True
-        False: b = 0.
-    solver : {"auto", "newton-cholesky", "lbfgs"}, default="auto"
-        "auto" takes Newton where the d × d Hessian is cheap.
-    max_iter : int, default=1000
-        Iterations at the most.
-    tol : float or None, default=1e-8
-        The fit stops when √((F - F*) / F at the start), as estimated from gradient and curvature, is at most this. No
-        unit of X or y and no repetition of the rows changes it. None: always ``max_iter`` iterations.
-    warm_start : bool, default=False
-        Start from the last fit's coefficients.
-    verbose : int, default=0
-        Above 0: print a line an iteration.
+    alpha : float or ndarray of shape (m,), default=1.0
+        α ≥ 0, in squared units of y per squared unit of w, the same as scikit-learn's; one a target, or one for all.
+    {fit_intercept}
+    {positive}
+    {standardize}
+    {bounds}
+    {solver}
 
     Attributes
     ----------
-    coef_ : ndarray of shape (d,)
-    intercept_ : float
-    n_iter_, n_sweeps_ : int
-        Iterations, and passes over the data including the one for the moments.
-    converged_ : bool
-    history_ : dict of ndarray of shape (n_iter_,)
-        "objective" (F divided by 2S), "grad_norm", "step", "seconds", "rows", "bytes", "tasks" of every iteration.
-    solver_ : str
+    coef_ : ndarray of shape (d,), or (m, d) for m targets
+    intercept_ : float, or ndarray of shape (m,)
     rank_ : int or None
-    n_features_in_, feature_names_in_
-        As in scikit-learn.
+    {fitted}
 
     References
     ----------
@@ -187,9 +146,14 @@ class Ridge(_LeastSquares):
 
     def __init__(
         self,
-        alpha: float = 1.0,
+        alpha: Any = 1.0,
         *,
         fit_intercept: bool = True,
+        positive: bool = False,
+        standardize: bool = False,
+        penalty_factor: Any = None,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
         solver: str = "auto",
         max_iter: int = 1000,
         tol: float | None = 1e-8,
@@ -198,6 +162,11 @@ class Ridge(_LeastSquares):
     ) -> None:
         self.alpha = alpha
         self.fit_intercept = fit_intercept
+        self.positive = positive
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
         self.solver = solver
         self.max_iter = max_iter
         self.tol = tol
@@ -211,15 +180,171 @@ class Ridge(_LeastSquares):
         -------
         self
         """
+        alpha: Any = self.alpha
+        if np.ndim(alpha) == 0:
+            check_real(self, "alpha", low=0.0)
+        else:
+            alpha = np.asarray(alpha, dtype=float).ravel()[:, None]
+            targets = np.shape(y)[1] if len(np.shape(y)) == 2 else 1
+            if not (np.isfinite(alpha).all() and (alpha >= 0).all()) or len(alpha) != targets:
+                raise ValueError(
+                    f"Number of targets and number of penalties do not correspond: {len(alpha)} != {targets}, or one "
+                    "of the penalties is not a number from 0 upwards."
+                )
+        self.rank_ = self._fit_squares(X, y, sample_weight, offset, penalty_spec(self, alpha, of_sum=True)).rank
+        return self
+
+
+@shared_docs
+class Lasso(LeastSquaresBase):
+    """Least squares with an L1 penalty: minimises (1/2S) Σ s (y - x·w - b - o)² + α ‖w‖₁, S = Σ s.
+
+    Coefficients that the penalty holds at zero are exactly zero. Solved by proximal Newton: the Gram matrix comes from
+    one sweep and coordinate descent runs on it without another.
+
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        α ≥ 0, the same as scikit-learn's.
+    {fit_intercept}
+    {positive}
+    {standardize}
+    {bounds}
+    {solver}
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (d,), or (m, d) for m targets
+    intercept_ : float, or ndarray of shape (m,)
+    {fitted}
+
+    References
+    ----------
+    Tibshirani, *Regression Shrinkage and Selection via the Lasso*, J. Royal Statistical Society B 58 (1996).
+
+    Examples
+    --------
+    >>> from dask_gd import Lasso
+    >>> model = Lasso(alpha=0.5).fit([[-1.0, 0.1], [0.0, -0.2], [1.0, 0.1]], [-2.0, 0.0, 2.0])
+    >>> model.coef_.round(6)
+    array([1.25, 0.  ])
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        fit_intercept: bool = True,
+        positive: bool = False,
+        standardize: bool = False,
+        penalty_factor: Any = None,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
+        solver: str = "auto",
+        max_iter: int = 1000,
+        tol: float | None = 1e-8,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.positive = positive
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Lasso:
+        """Fit to data; parameters and errors as in :meth:`LinearRegression.fit`.
+
+        Returns
+        -------
+        self
+        """
         check_real(self, "alpha", low=0.0)
-        return self._fit(X, y, sample_weight, offset, partial(sum_penalty, float(self.alpha)))
+        self._fit_squares(X, y, sample_weight, offset, penalty_spec(self, float(self.alpha), 1.0))
+        return self
 
 
-def no_penalty(total: float) -> Penalty:
-    """Ω = 0."""
-    return NoPenalty()
+@shared_docs
+class ElasticNet(LeastSquaresBase):
+    """Least squares with L1 and L2: minimises (1/2S) Σ s (y - x·w - b - o)² + α (ρ ‖w‖₁ + (1 - ρ)/2 ‖w‖²), S = Σ s.
 
+    Parameters
+    ----------
+    alpha : float, default=1.0
+        α ≥ 0, the same as scikit-learn's.
+    l1_ratio : float, default=0.5
+        ρ in [0, 1]: 1 is the lasso, 0 a ridge.
+    {fit_intercept}
+    {positive}
+    {standardize}
+    {bounds}
+    {solver}
 
-def sum_penalty(alpha: float, total: float) -> Penalty:
-    """α‖w‖² beside a sum of squares is α/S · ½‖w‖² beside the mean of halves."""
-    return L2(alpha / total) if alpha > 0 else NoPenalty()
+    Attributes
+    ----------
+    coef_ : ndarray of shape (d,), or (m, d) for m targets
+    intercept_ : float, or ndarray of shape (m,)
+    {fitted}
+
+    References
+    ----------
+    Zou & Hastie, *Regularization and Variable Selection via the Elastic Net*, J. Royal Statistical Society B 67 (2005).
+
+    Examples
+    --------
+    >>> from dask_gd import ElasticNet
+    >>> model = ElasticNet(alpha=0.5, l1_ratio=0.5).fit([[-1.0, 0.1], [0.0, -0.2], [1.0, 0.1]], [-2.0, 0.0, 2.0])
+    >>> model.coef_.round(6)
+    array([1.181818, 0.      ])
+    """
+
+    def __init__(
+        self,
+        alpha: float = 1.0,
+        *,
+        l1_ratio: float = 0.5,
+        fit_intercept: bool = True,
+        positive: bool = False,
+        standardize: bool = False,
+        penalty_factor: Any = None,
+        lower_bounds: Any = None,
+        upper_bounds: Any = None,
+        solver: str = "auto",
+        max_iter: int = 1000,
+        tol: float | None = 1e-8,
+        warm_start: bool = False,
+        verbose: int = 0,
+    ) -> None:
+        self.alpha = alpha
+        self.l1_ratio = l1_ratio
+        self.fit_intercept = fit_intercept
+        self.positive = positive
+        self.standardize = standardize
+        self.penalty_factor = penalty_factor
+        self.lower_bounds = lower_bounds
+        self.upper_bounds = upper_bounds
+        self.solver = solver
+        self.max_iter = max_iter
+        self.tol = tol
+        self.warm_start = warm_start
+        self.verbose = verbose
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> ElasticNet:
+        """Fit to data; parameters and errors as in :meth:`LinearRegression.fit`.
+
+        Returns
+        -------
+        self
+        """
+        check_real(self, "alpha", low=0.0)
+        check_real(self, "l1_ratio", low=0.0, high=1.0)
+        penalty = penalty_spec(self, float(self.alpha), float(self.l1_ratio))
+        self._fit_squares(X, y, sample_weight, offset, penalty)
+        return self

@@ -8,9 +8,17 @@ from typing import Any
 
 
 def check_real(
-    estimator: Any, name: str, *, low: float, open_low: bool = False, none: bool = False, infinite: bool = False
+    estimator: Any,
+    name: str,
+    *,
+    low: float,
+    high: float = float("inf"),
+    open_low: bool = False,
+    open_high: bool = False,
+    none: bool = False,
+    infinite: bool = False,
 ) -> None:
-    """The parameter is a real number from ``low`` upwards (or infinity, or None).
+    """The parameter is a real number from ``low`` to ``high`` (or infinity, or None).
 
     Raises
     ------
@@ -20,12 +28,13 @@ def check_real(
     if none and value is None:
         return
     number = isinstance(value, Real) and not isinstance(value, bool)
-    enough = number and (value > low if open_low else value >= low)
+    enough = number and (value > low if open_low else value >= low) and (value < high if open_high else value <= high)
     if not enough or (value == float("inf") and not infinite):
-        opening, closing = "(" if open_low else "[", "]" if infinite else ")"
+        opening = "(" if open_low else "["
+        closing = ")" if open_high or (high == float("inf") and not infinite) else "]"
         raise ValueError(
             f"The {name!r} parameter of {type(estimator).__name__} must be a float in the range "
-            f"{opening}{low}, inf{closing}{' or None' if none else ''}. Got {value!r} instead."
+            f"{opening}{low}, {high}{closing}{' or None' if none else ''}. Got {value!r} instead."
         )
 
 

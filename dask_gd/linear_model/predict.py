@@ -10,13 +10,13 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from ..engine import StreamingEngine, is_dask, map_row_chunks, open_engine
 from ..exceptions import DataError
 from ..kernels import ScoreKernel
-from ..losses import Loss
-from ..protocol import Array
+from ..losses import Loss, Squared
+from ..protocol import Array, Block
 from .fit import check_vector, frame_names
 
 
@@ -48,7 +48,9 @@ def map_rows(
 
 def stream_score(kernel: ScoreKernel, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
     """The sums of one pass over dask data."""
-    with open_engine(X, y, sample_weight, offset, numeric_y=not kernel.labels, resident=False) as engine:
+    with open_engine(
+        X, y, sample_weight, offset, targets="labels" if kernel.loss is None else "columns", resident=False
+    ) as engine:
         assert isinstance(engine, StreamingEngine)
         sums = engine.sweep(kernel)
     if sums.problem is not None:
@@ -57,12 +59,15 @@ def stream_score(kernel: ScoreKernel, X: Any, y: Any, sample_weight: Any, offset
 
 
 class LinearRegressorMixin(RegressorMixin):
-    """``predict`` and ``score`` from ``coef_`` (d,) and ``intercept_``."""
+    """``predict`` and ``score`` from ``coef_`` (d,) or (m, d) and ``intercept_``; ``_fitted_loss`` has the link."""
 
-    _loss: Loss
+    def _fitted_loss(self) -> Loss:
+        return Squared()
 
     def _function(self) -> Callable[..., Array]:
-        return partial(_mean, loss=self._loss, coef=np.atleast_2d(self.coef_), intercept=np.atleast_1d(self.intercept_))
+        return partial(
+            _mean, loss=self._fitted_loss(), coef=np.atleast_2d(self.coef_), intercept=np.atleast_1d(self.intercept_)
+        )
 
     def predict(self, X: Any, offset: Any = None) -> Any:
         """Predicted means.
@@ -75,28 +80,37 @@ class LinearRegressorMixin(RegressorMixin):
 
         Returns
         -------
-        ndarray of shape (n,), or a lazy dask array for dask input
+        ndarray of shape (n,), or (n, m) for m targets, or a lazy dask array for dask input
         """
         check_is_fitted(self)
-        return map_rows(self, self._function(), X, offset, width=None)
+        return map_rows(self, self._function(), X, offset, width=None if self.coef_.ndim == 1 else len(self.coef_))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """R² = 1 - Σ s (y - μ)² / Σ s (y - ȳ)², in one pass over dask input.
+        """The share of the deviance that is explained, 1 - Σ s d(y, μ) / Σ s d(y, ȳ), in one pass over dask input.
+
+        For squared losses that is R² (of several targets the mean), for others D².
 
         Returns
         -------
         float
         """
         check_is_fitted(self)
+        loss = self._fitted_loss()
         if not is_dask(X):
-            return float(r2_score(y, self.predict(X, offset), sample_weight=sample_weight))
-        validate_data(self, frame_names(X), skip_check_array=True, reset=False)
-        sums = stream_score(ScoreKernel(self._function(), self.n_features_in_, False), X, y, sample_weight, offset)
-        if sums.n_rows < 2:
-            return float("nan")
-        if sums.y_m2 == 0:
-            return 1.0 if sums.loss == 0 else 0.0
-        return float(1 - sums.loss / sums.y_m2)
+            mean = self.predict(X, offset)
+            if isinstance(loss, Squared):
+                return float(r2_score(y, mean, sample_weight=sample_weight))
+            y = column_or_1d(np.asarray(y), dtype=np.float64)
+            weight = check_vector(sample_weight, len(y), "sample_weight")
+            sums = ScoreKernel(lambda X, offset: mean, self.n_features_in_, loss)(
+                Block(0, np.empty((len(mean), self.n_features_in_)), y, weight)
+            )
+        else:
+            validate_data(self, frame_names(X), skip_check_array=True, reset=False)
+            sums = stream_score(ScoreKernel(self._function(), self.n_features_in_, loss), X, y, sample_weight, offset)
+        if sums.problem is not None:
+            raise DataError(sums.problem[1])
+        return float("nan") if sums.n_rows < 2 else sums.explained
 
 
 class LinearClassifierMixin(ClassifierMixin):
@@ -129,6 +143,32 @@ class LinearClassifierMixin(ClassifierMixin):
         function = partial(_labels, classes=self._fitted_classes(), **self._shared())
         return map_rows(self, function, X, offset, width=None, dtype=self.classes_.dtype)
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
+        """Accuracy: the weighted share of right labels, in one pass over dask input.
+
+        Returns
+        -------
+        float
+        """
+        shared = self._shared()
+        if not is_dask(X):
+            return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
+        validate_data(self, frame_names(X), skip_check_array=True, reset=False)
+        function = partial(_labels, classes=self.classes_, **shared)
+        sums = stream_score(ScoreKernel(function, self.n_features_in_, None), X, y, sample_weight, offset)
+        return 1 - sums.loss / sums.weight if sums.weight else float("nan")
+
+    def _fitted_classes(self) -> Array:
+        check_is_fitted(self)
+        return self.classes_
+
+
+class ProbabilityMixin(LinearClassifierMixin):
+    """A classifier whose loss gives probabilities: ``_fitted_loss`` has the link."""
+
+    def _fitted_loss(self) -> Loss:
+        raise NotImplementedError
+
     def predict_proba(self, X: Any, offset: Any = None) -> Any:
         """Class probabilities, in the order of ``classes_``.
 
@@ -147,31 +187,6 @@ class LinearClassifierMixin(ClassifierMixin):
         ndarray of shape (n, n_classes), or a lazy dask array for dask input
         """
         return np.log(self.predict_proba(X, offset))
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
-        """Accuracy: the weighted share of right labels, in one pass over dask input.
-
-        Returns
-        -------
-        float
-        """
-        shared = self._shared()
-        if not is_dask(X):
-            return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
-        validate_data(self, frame_names(X), skip_check_array=True, reset=False)
-        function = partial(_labels, classes=self.classes_, **shared)
-        sums = stream_score(ScoreKernel(function, self.n_features_in_, True), X, y, sample_weight, offset)
-        return 1 - sums.loss / sums.weight if sums.weight else float("nan")
-
-    def _fitted_classes(self) -> Array:
-        check_is_fitted(self)
-        return self.classes_
-
-    def _fitted_loss(self) -> Loss:
-        from ..losses import Logistic, Softmax
-
-        check_is_fitted(self)
-        return Logistic() if len(self.classes_) == 2 else Softmax(len(self.classes_))
 
 
 def _mean(X: Any, offset: Array | None, *, loss: Loss, coef: Array, intercept: Array) -> Array:

@@ -3,10 +3,18 @@
 A new solver is one file and one line here.
 """
 
+from .fista import FISTA
 from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
 from .newton_cholesky import NewtonCholesky
+from .prox_newton import ProxNewton
 
-__all__ = ["LBFGS", "SOLVERS", "GradientDescent", "NewtonCholesky"]
+__all__ = ["FISTA", "LBFGS", "SOLVERS", "GradientDescent", "NewtonCholesky", "ProxNewton"]
 
-SOLVERS = {"gd": GradientDescent, "lbfgs": LBFGS, "newton-cholesky": NewtonCholesky}
+SOLVERS = {
+    "fista": FISTA,
+    "gd": GradientDescent,
+    "lbfgs": LBFGS,
+    "newton-cholesky": NewtonCholesky,
+    "prox-newton": ProxNewton,
+}

@@ -37,6 +37,7 @@ class LBFGS:
 
     memory: int = 10
     standardised: bool = True
+    proximal: bool = False
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None])

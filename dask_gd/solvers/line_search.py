@@ -13,19 +13,31 @@ ARMIJO = 1e-4
 ROUNDING = 1e-13
 
 
-def sufficient(value: Array | float, start: float, step: Array | float, slope: float) -> Array:
+def sufficient(value: Array | float, start: float, step: Array | float, slope: Array | float) -> Array:
     """Armijo's condition F(θ + step·d) ≤ F(θ) + 1e-4·step·slope (Nocedal & Wright 2006, eq. 3.6a), up to rounding."""
     with np.errstate(invalid="ignore"):
-        return np.asarray(value <= start + ARMIJO * np.asarray(step) * slope + ROUNDING * abs(start))
+        return np.asarray(value <= start + ARMIJO * np.asarray(step) * np.asarray(slope) + ROUNDING * abs(start))
 
 
 def search(
     theta: Array, direction: Array, start: float, slope: float, steps: Array
 ) -> Generator[Query, Answer, tuple[float, float, Array] | None]:
     """The lowest of the trial ``steps`` that satisfies Armijo's rule: (step, value, gradient), or None. One query."""
-    answer = yield Query(theta + steps[:, None] * direction, GRADIENT)
-    good = sufficient(answer.value, start, steps, slope) & (answer.value < start)
+    found = yield from search_points(theta + steps[:, None] * direction, start, steps * slope)
+    if found is None:
+        return None
+    best, value, grad = found
+    return float(steps[best]), value, grad
+
+
+def search_points(
+    points: Array, start: float, promised: Array
+) -> Generator[Query, Answer, tuple[int, float, Array] | None]:
+    """The lowest of the trial ``points`` that falls by a share of what it ``promised`` (< 0) to first order: (number,
+    value, gradient), or None. One query."""
+    answer = yield Query(points, GRADIENT)
+    good = sufficient(answer.value, start, 1.0, promised) & (answer.value < start)
     if not good.any():
         return None
     best = int(np.argmin(np.where(good, answer.value, np.inf)))
-    return float(steps[best]), float(answer.value[best]), answer.grad[best]
+    return best, float(answer.value[best]), answer.grad[best]

@@ -79,6 +79,7 @@ class NewtonCholesky:
     rank_tol: float = 1e-14
     reuse: float = 0.02
     standardised: bool = True
+    proximal: bool = False
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None], HESSIAN)

@@ -1,0 +1,241 @@
+"""Fits that one call of the loop does not end: a start inside a link's domain, and losses with kinks.
+
+A loss with kinks is smoothed, and the smoothing taken back step by step (Nesterov, *Smooth minimization of non-smooth
+functions*, 2005). For the pinball loss the last step is exact: rows far from their kink are linear there, so that a
+linear program over the few others has the minimum of the whole, as soon as no row changes sides (Portnoy & Koenker,
+*The Gaussian Hare and the Laplacian Tortoise*, 1997); until then its value is a lower bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.optimize import linprog
+
+from .fitting import Fit, minimise
+from .kernels import BandKernel, BandSums
+from .losses import Derivatives, Loss, Pinball
+from .losses.base import REALS
+from .objective import Model, Objective
+from .penalties import ElasticNet
+from .protocol import VALUE, Array, Callback, Engine, Query, Result
+from .solvers import NewtonCholesky, ProxNewton
+
+PROGRAM_ROWS = 5_000  # a linear program of so many rows takes a second at the most …
+PROGRAM_ROWS_PER_PARAMETER = 30  # … and one of fewer rows a parameter may have no minimum
+PROGRAM_PARAMETERS = 2_000
+GAP = 1e-10  # relative duality gap that counts as none
+STAGES = 12
+SHRINK = 0.1  # of the smoothing, from stage to stage
+STAGE_TOL = 1e-3  # of a stage that another follows
+
+
+# -- a start inside the domain ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _OnLinkScale(Loss):
+    """½ (g(ỹ) - η)² with ỹ half way between y and its mean: where iteratively reweighted least squares starts."""
+
+    loss: Loss
+    mean: float
+    curvature: float = 1.0
+    quadratic: bool = True
+
+    def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        residual = eta - self.loss.link((y + self.mean) / 2)
+        return Derivatives(0.5 * residual**2, residual, np.ones_like(residual))
+
+
+@dataclass(frozen=True)
+class _Inside(Loss):
+    """½ max(0, level - η)²: 0 where every margin is at least the level."""
+
+    level: float
+    curvature: float = 1.0
+
+    def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        short = np.maximum(self.level - eta, 0)
+        return Derivatives(0.5 * short**2, -short, (short > 0).astype(eta.dtype))
+
+
+def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype) -> tuple[Fit, int]:
+    """The fit with a start where the objective is finite, and the sweeps that finding it took.
+
+    Raises
+    ------
+    ValueError
+        When there is none.
+    """
+    loss = objective.loss
+    if not np.isfinite(fit.intercept).all():
+        raise ValueError(
+            f"The mean of y is at the end of the range of its link ({float(np.ravel(objective.moments.y_mean)[0]):g}), "
+            "where no finite coefficients reach: the model needs targets that differ."
+        )
+    if loss.margins == REALS or loss.n_constant:
+        return fit, 0
+    before = engine.n_sweeps
+    bounds = fit.penalty.nonsmooth() if isinstance(fit.penalty, ElasticNet) else ElasticNet()
+    bounds = replace(bounds, l1=0.0)
+    level = 0.1 * float(objective.start_margins()[0])
+    mean = float(np.ravel(objective.moments.y_mean)[0])
+    for rough in (None, _OnLinkScale(loss, mean), _Inside(level)):
+        coef, intercept = fit.coef, fit.intercept
+        if rough is not None:
+            solver = NewtonCholesky() if bounds.smooth else ProxNewton()
+            near = Fit(solver, bounds, coef, intercept, 50, 1e-6)
+            found = minimise(objective.with_loss(rough), engine, [near], dtype=dtype)[0]
+            coef, intercept = found.coef, found.intercept
+        coef = fit.penalty.project(coef)
+        if np.isfinite(_value(objective, engine, coef, intercept, fit)):
+            return fit._replace(coef=coef, intercept=intercept), engine.n_sweeps - before
+    raise ValueError(
+        f"No coefficients were found that keep every margin in the link's domain {loss.margins}: "
+        "fit an intercept, look at the offset and the bounds, or take the log link."
+    )
+
+
+def _value(objective: Objective, engine: Engine, coef: Array, intercept: Array, fit: Fit) -> float:
+    """F at one point, in one sweep."""
+    model = Model(fit.penalty, objective.raw)
+    query = Query(objective.to_theta(coef, intercept, objective.raw)[None], VALUE)
+    sums = engine.sweep(objective.kernel([query], [model]))
+    return float(objective.finish(sums, [query], [model])[0].value[0])
+
+
+# -- losses with kinks -----------------------------------------------------------------------------------------------
+
+
+def minimise_with_kinks(
+    objective: Objective,
+    engine: Engine,
+    fits: Sequence[Fit],
+    callbacks: Sequence[Callback] = (),
+    *,
+    dtype: np.dtype,
+) -> list[Result]:
+    """Minimise an objective whose loss has kinks, for one fit; as :func:`minimise` does one that has none.
+
+    The fit has converged when the duality gap says so: no smoothed objective is above the objective itself.
+    """
+    (fit,) = fits
+    loss: Any = objective.loss
+    moments = objective.moments
+    before = engine.n_sweeps
+    program = (
+        isinstance(loss, Pinball)
+        and objective.size <= PROGRAM_PARAMETERS
+        and isinstance(fit.penalty, ElasticNet)
+        and not (np.any(fit.penalty.l2) or np.any(fit.penalty.center))
+    )
+    enough = max(PROGRAM_ROWS, PROGRAM_ROWS_PER_PARAMETER * objective.size)
+    width = float(np.sqrt(np.sum(moments.y_m2) / moments.weight)) if not moments.classes else 1.0
+    width = width or 1.0
+    result, gap = None, np.inf
+    history: list[dict[str, Array]] = []
+    iterations, band, start = 0, np.inf, (fit.coef, fit.intercept)
+    target = GAP if fit.tol is None else max(GAP, fit.tol)
+    if not (program and moments.n_rows <= enough):
+        for stage in range(STAGES):
+            width *= SHRINK
+            smooth = objective.with_loss(loss.smoothed(width))
+            tol = STAGE_TOL if program or stage < 3 else fit.tol
+            stage_fit = fit._replace(coef=start[0], intercept=start[1], tol=tol, max_iter=fit.max_iter)
+            result = minimise(smooth, engine, [stage_fit], callbacks, dtype=dtype)[0]
+            iterations += result.n_iter
+            history.append(result.history)
+            start = result.coef, result.intercept
+            if program:
+                band = 4 * width
+                count = engine.sweep(BandKernel(loss, *_flat(start), band, collect=False)).n_inside
+                if count <= enough:
+                    break
+            else:
+                value = _value(objective, engine, *start, fit)
+                lower = _value(smooth, engine, *start, fit)
+                gap = (value - lower) / max(abs(value), np.finfo(float).tiny)
+                if gap <= target or iterations >= fit.max_iter:
+                    break
+    message = "converged"
+    if program:
+        start, gap, steps = _solve_program(objective, engine, fit, start, band, enough)
+        iterations += steps
+        converged = gap <= GAP
+    else:
+        assert result is not None
+        converged = gap <= target and result.converged
+    if not converged:
+        message = f"the relative duality gap is {gap:.1e}: scale the columns, or raise max_iter"
+    joined = {name: np.concatenate([h[name] for h in history]) for name in history[0]} if history else {}
+    return [Result(*start, iterations, engine.n_sweeps - before, converged, message, joined)]
+
+
+def _flat(point: tuple[Array, Array]) -> tuple[Array, float]:
+    return point[0][0], float(point[1][0])
+
+
+def _solve_program(
+    objective: Objective, engine: Engine, fit: Fit, start: tuple[Array, Array], band: float, enough: int
+) -> tuple[tuple[Array, Array], float, int]:
+    """The exact minimum by linear programs over the rows near their kink: (point, relative gap, programs)."""
+    best, best_value, gap = start, _value(objective, engine, *start, fit), np.inf
+    steps = 0
+    while steps < 20 and gap > GAP:
+        sums = engine.sweep(BandKernel(objective.loss, *_flat(best), band))
+        steps += 1
+        found = _program(objective, sums, fit.penalty)
+        if found is None:  # too few rows to hold the linear rest: no minimum
+            band *= 2
+            continue
+        (coef, intercept), lower = found
+        value = _value(objective, engine, coef, intercept, fit)
+        if value < best_value or np.isinf(band):
+            best, best_value = (coef, intercept), value
+        gap = max(best_value - lower, 0.0) / max(abs(best_value), objective.rounding, np.finfo(float).tiny)
+        if np.isinf(band):
+            break
+        band *= 1.5
+    return best, gap, steps
+
+
+def _program(objective: Objective, sums: BandSums, penalty: Any) -> tuple[tuple[Array, Array], float] | None:
+    """Minimise Σ s ℓ over the band plus the linear rest plus Ω: the point and the value; None without a minimum."""
+    loss: Any = objective.loss
+    center, scale = objective.standardised
+    d, total = objective.n_features, objective.total
+    X = sums.X.toarray() if sp.issparse(sums.X) else sums.X
+    X = (X - center) / scale
+    m = len(X)
+    grad = (sums.grad_w - center * sums.grad_b) / scale
+    l1 = np.broadcast_to(penalty.l1 / scale, d)
+    # x⁺, x⁻ ≥ 0 for the coefficients, the free intercept, and the two sides of each residual
+    cost = np.concatenate(
+        [
+            l1 + grad / total,
+            l1 - grad / total,
+            [sums.grad_b / total],
+            loss.quantile * sums.weight / total,
+            (1 - loss.quantile) * sums.weight / total,
+        ]
+    )
+    eye = sp.identity(m, format="csc")
+    ones = np.ones((m, 1))
+    rows = sp.hstack([sp.csc_array(np.hstack([X, -X, ones])), eye, -eye], format="csc")
+    low, high = np.broadcast_to(penalty.lower, d) * scale, np.broadcast_to(penalty.upper, d) * scale
+    free = (None, None) if objective.fit_intercept else (0, 0)
+    sides = [(max(a, 0.0), max(b, 0.0)) for a, b in zip(low, high, strict=True)]
+    other = [(max(-b, 0.0), max(-a, 0.0)) for a, b in zip(low, high, strict=True)]
+    bounds = [*sides, *other, free, *([(0, None)] * (2 * m))]
+    options = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}
+    done = linprog(cost, A_eq=rows, b_eq=sums.y, bounds=bounds, method="highs", options=options)
+    if done.x is None or not done.success:
+        return None
+    w = done.x[:d] - done.x[d : 2 * d]
+    coef = w / scale
+    intercept = done.x[2 * d] - (coef @ center if objective.fit_intercept else 0.0)
+    return (coef[None], np.array([intercept])), float(done.fun + sums.constant / total)

@@ -1,0 +1,68 @@
+"""Rows near a kink of a piecewise linear loss, and the linear rest of the objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import scipy.sparse as sp
+
+from ..losses import Loss
+from ..protocol import Array, Block
+
+
+class BandSums(NamedTuple):
+    """Rows of |y - η| ≤ width, and Σ s ℓ of all others as ``constant`` + grad_w·w + grad_b b, sums over rows."""
+
+    n_inside: int
+    X: Any  # (m, d); None unless collected
+    y: Array  # (m,) targets less offset
+    weight: Array  # (m,)
+    constant: float
+    grad_w: Array  # (d,)
+    grad_b: float
+
+    def __add__(self, other: BandSums) -> BandSums:  # type: ignore[override]
+        X = self.X
+        if X is not None:
+            X = sp.vstack([X, other.X], format="csr") if sp.issparse(X) else np.concatenate([X, other.X])
+        return BandSums(
+            self.n_inside + other.n_inside,
+            X,
+            np.concatenate([self.y, other.y]),
+            np.concatenate([self.weight, other.weight]),
+            self.constant + other.constant,
+            self.grad_w + other.grad_w,
+            self.grad_b + other.grad_b,
+        )
+
+
+@dataclass(frozen=True)
+class BandKernel:
+    """Split the rows at residual ``width``; ``collect`` False: only count."""
+
+    loss: Loss
+    coef: Array  # (d,)
+    intercept: float
+    width: float
+    collect: bool = True
+    name: str = "band"
+
+    def __call__(self, block: Block) -> BandSums:
+        n = block.n_rows
+        weight = np.ones(n) if block.weight is None else block.weight.astype(np.float64)
+        y = block.y if block.offset is None else block.y - block.offset
+        eta = block.X @ self.coef + self.intercept
+        inside = (np.abs(y - eta) <= self.width) & (weight > 0)
+        count = int(np.count_nonzero(inside))
+        if not self.collect:
+            return BandSums(count, None, np.zeros(0), np.zeros(0), 0.0, np.zeros(0), 0.0)
+        out = self.loss.derivatives(y, eta, 1)
+        assert out.first is not None
+        slope = np.where(inside, 0.0, weight * out.first)
+        constant = float(np.sum(np.where(inside, 0.0, weight * out.value) - slope * eta))
+        rows = np.flatnonzero(inside)
+        return BandSums(
+            count, block.X[rows], y[rows], weight[rows], constant, np.asarray(slope @ block.X), float(slope.sum())
+        )

@@ -1,0 +1,105 @@
+"""What every regressor does after it has named its loss and its penalty."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from ..losses import Logistic, Loss, Softmax, Squared
+from ..solvers import SOLVERS
+from .fit import Problem, fit_model
+from .params import check_boolean, check_common
+from .penalty import PenaltySpec
+from .predict import LinearRegressorMixin
+
+SOLVER_NAMES = ("auto", *(name for name in SOLVERS if name != "gd"))
+
+
+class SparseTag(BaseEstimator):
+    """Takes CSR matrices."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class LinearRegressorBase(LinearRegressorMixin, SparseTag):
+    """A regressor of one margin (or of one a target): ``coef_``, ``intercept_`` and how it got them."""
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        loss: Callable[[int], Loss],
+        penalty: PenaltySpec,
+        targets: str = "numbers",
+    ) -> Any:
+        """Fit, and set what every regressor has; the result of the fit."""
+        check_common(self, SOLVER_NAMES)
+        start = None
+        if self.warm_start and hasattr(self, "coef_"):
+            start = (np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_))
+        problem = Problem(
+            penalty, loss, self.solver, self.max_iter, self.tol, self.fit_intercept, targets=targets, start=start
+        )
+        result = fit_model(self, X, y, sample_weight, offset, problem).result
+        several = len(result.coef) > 1
+        self.coef_ = result.coef if several else result.coef[0]
+        self.intercept_ = result.intercept if several else float(result.intercept[0])
+        return result
+
+
+def penalty_spec(
+    estimator: Any,
+    alpha: Any,
+    l1_ratio: float = 0.0,
+    *,
+    of_sum: bool = False,
+    center: Any = None,
+    groups: Any = None,
+) -> PenaltySpec:
+    """The penalty of an estimator with any of the parameters standardize, penalty_factor, bounds and positive."""
+    lower, upper = getattr(estimator, "lower_bounds", None), getattr(estimator, "upper_bounds", None)
+    for name in ("standardize", "positive"):
+        if hasattr(estimator, name):
+            check_boolean(estimator, name)
+    if getattr(estimator, "positive", False):
+        lower = 0.0 if lower is None else np.maximum(lower, 0.0)
+    return PenaltySpec(
+        alpha,
+        l1_ratio,
+        of_sum,
+        getattr(estimator, "standardize", False),
+        getattr(estimator, "penalty_factor", None),
+        lower,
+        upper,
+        center,
+        groups,
+    )
+
+
+def squared(n_targets: int) -> Loss:
+    """½ (y - η)² of each target."""
+    return Squared(n_targets)
+
+
+def logistic(n_classes: int) -> Loss:
+    """The logistic loss of two classes, softmax of more."""
+    return Logistic() if n_classes == 2 else Softmax(n_classes)
+
+
+def given(loss: Loss, n_targets: int) -> Loss:
+    """That loss, whatever the data."""
+    return loss
+
+
+def always(loss: Loss) -> Callable[[int], Loss]:
+    """A loss that does not depend on the data."""
+    return partial(given, loss)

@@ -1,0 +1,92 @@
+"""Proximal Newton for F = f + Ω with a nonsmooth Ω (Lee, Sun & Saunders, *SIAM J. Optimization* 24, 2014)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..protocol import GRADIENT, HESSIAN, Answer, Array, Conversation, Query
+from .line_search import search, sufficient
+from .newton_cholesky import SHRINK
+from .quadratic_model import minimise_model
+
+
+class ProxNewtonState(NamedTuple):
+    theta: Array
+    value: float
+    grad: Array
+    step: float
+    decrement: float
+    target: Array  # the minimiser of the quadratic model at theta, penalty included
+    fall: float  # g·(target - θ) + Ω(target) - Ω(θ), below 0: what a unit step promises to first order
+    hess: Array
+    exact: bool  # the Hessian is that at theta
+    stale: bool  # it misled: ask for a new one
+
+
+@dataclass(frozen=True)
+class ProxNewton:
+    """Newton's method with the penalty kept whole in each quadratic model, which is solved without a sweep.
+
+    Zeros, bounds and kinks are met exactly. Near the optimum the Hessian is kept, as :class:`NewtonCholesky` does.
+
+    Parameters
+    ----------
+    nonsmooth : ThetaPenalty
+        The part of Ω without a gradient.
+    reuse : float
+        Keep the Hessian where √(decrement / F) is at most this; inf for a quadratic loss.
+    """
+
+    nonsmooth: Any = None
+    reuse: float = 0.02
+    standardised: bool = True
+    proximal: bool = True
+
+    def init(self, theta: Array) -> Conversation:
+        theta = self.nonsmooth.project(theta)
+        answer = yield Query(theta[None], HESSIAN)
+        return self._state(theta, answer, np.inf, None)
+
+    def step(self, state: ProxNewtonState) -> Conversation:
+        move = state.target - state.theta
+        kept = state.hess if self._keeps(state) else None
+        answer = yield Query(state.target[None], GRADIENT if kept is not None else HESSIAN)
+        theta, step = state.target, 1.0
+        if not sufficient(answer.value[0], state.value, 1.0, state.fall):
+            if not state.exact:
+                answer = yield Query(state.theta[None], HESSIAN)
+                return self._state(state.theta, answer, np.inf, None)
+            found = yield from search(state.theta, move, state.value, state.fall, 0.5 ** np.arange(1, 13))
+            if found is None:
+                return state._replace(step=0.0)
+            step = found[0]
+            theta = state.theta + step * move
+            answer = yield Query(theta[None], HESSIAN)
+            kept = None
+        new = self._state(theta, answer, step, kept)
+        if kept is not None and new.decrement > SHRINK * state.decrement:
+            return new._replace(exact=False, stale=True)
+        return new
+
+    def solution(self, state: ProxNewtonState) -> Array:
+        """The minimiser of the last model costs no sweep: take it."""
+        return state.target
+
+    def _keeps(self, state: ProxNewtonState) -> bool:
+        near = state.decrement <= self.reuse**2 * abs(state.value) or np.isinf(self.reuse)
+        return near and not state.stale
+
+    def _state(self, theta: Array, answer: Answer, step: float, kept: Array | None) -> ProxNewtonState:
+        grad = answer.grad[0]
+        hess = answer.hess[0] if kept is None else kept
+        if not (np.isfinite(grad).all() and np.isfinite(hess).all()):
+            return ProxNewtonState(theta, np.inf, grad, step, np.inf, theta, 0.0, hess, True, False)
+        target = minimise_model(theta, grad, hess, self.nonsmooth)
+        move = target - theta
+        fall = float(grad @ move) + self.nonsmooth.value(target) - self.nonsmooth.value(theta)
+        decrement = max(-fall - 0.5 * float(move @ hess @ move), 0.0)
+        value = float(answer.value[0])
+        return ProxNewtonState(theta, value, grad, step, decrement, target, fall, hess, kept is None, False)
