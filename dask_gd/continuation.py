@@ -16,22 +16,26 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
-from .fitting import Fit, minimise
+from .fitting import HISTORY, Fit, minimise
 from .kernels import BandKernel, BandSums
-from .losses import Derivatives, Loss, Pinball
+from .losses import Derivatives, Loss, Pinball, Squared
 from .losses.base import REALS
 from .objective import Model, Objective
 from .penalties import ElasticNet
-from .protocol import VALUE, Array, Callback, Engine, Query, Result
-from .solvers import NewtonCholesky, ProxNewton
+from .protocol import VALUE, Array, Callback, Engine, Query, Report, Result
+from .solvers import SOLVERS, NewtonCholesky, ProxNewton
 
 PROGRAM_ROWS = 5_000  # a linear program of so many rows takes a second at the most …
 PROGRAM_ROWS_PER_PARAMETER = 30  # … and one of fewer rows a parameter may have no minimum
 PROGRAM_PARAMETERS = 2_000
+PROGRAMS = 20
 GAP = 1e-10  # relative duality gap that counts as none
 STAGES = 12
 SHRINK = 0.1  # of the smoothing, from stage to stage
 STAGE_TOL = 1e-3  # of a stage that another follows
+SQUARES_PARAMETERS = 1000  # up to here least squares go by Newton
+WEAK = 0.01  # a penalty's pull beside that of the residuals
+EXACT = 1e-13  # residuals of least squares that are nothing but rounding, relative to y
 
 
 # -- a start inside the domain ---------------------------------------------------------------------------------------
@@ -87,7 +91,7 @@ def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype
     for rough in (None, _OnLinkScale(loss, mean), _Inside(level)):
         coef, intercept = fit.coef, fit.intercept
         if rough is not None:
-            solver = NewtonCholesky() if bounds.smooth else ProxNewton()
+            solver: Any = NewtonCholesky() if bounds.smooth else ProxNewton()
             near = Fit(solver, bounds, coef, intercept, 50, 1e-6)
             found = minimise(objective.with_loss(rough), engine, [near], dtype=dtype)[0]
             coef, intercept = found.coef, found.intercept
@@ -106,6 +110,46 @@ def _value(objective: Objective, engine: Engine, coef: Array, intercept: Array, 
     query = Query(objective.to_theta(coef, intercept, objective.raw)[None], VALUE)
     sums = engine.sweep(objective.kernel([query], [model]))
     return float(objective.finish(sums, [query], [model])[0].value[0])
+
+
+# -- a scale beside the coefficients ---------------------------------------------------------------------------------
+
+
+def minimise_with_scale(
+    objective: Objective,
+    engine: Engine,
+    fits: Sequence[Fit],
+    callbacks: Sequence[Callback] = (),
+    *,
+    dtype: np.dtype,
+) -> list[Result]:
+    """Minimise an objective whose loss has a scale σ as its last output, for one fit, from the least squares fit.
+
+    Far from the coefficients every residual is an outlier, and σ would fall to 0 before they are found. Where least
+    squares leave no residual, they are the minimum, with a scale of 0: the loss then is as sharp as |r|, and a
+    weak penalty does not move it.
+    """
+    (fit,) = fits
+    if fit.coef.any():  # a warm start
+        return minimise(objective, engine, fits, callbacks, dtype=dtype)
+    squares = objective.with_loss(Squared())
+    name = "newton-cholesky" if squares.size <= SQUARES_PARAMETERS else "lbfgs"
+    near = Fit(SOLVERS[name](), ElasticNet(), fit.coef[:1], fit.intercept[:1], 100, 1e-6)
+    found = minimise(squares, engine, [near], dtype=dtype)[0]
+    coef, intercept = found.coef, found.intercept
+    scale = float(np.sqrt(2 * _value(squares, engine, coef, intercept, near)))
+    sweeps = found.n_sweeps + 1
+    size = float(np.sqrt(squares.rounding / np.finfo(np.float64).eps))
+    coef = np.concatenate([coef, np.zeros_like(coef)])
+    weak = np.all(np.abs(fit.penalty.grad(coef)) <= WEAK * objective.standardised.scale)
+    if scale <= EXACT * size and weak:
+        intercept = np.append(intercept, np.finfo(np.float64).eps * size)
+        return [found._replace(coef=coef, intercept=intercept, n_sweeps=sweeps, converged=True)]
+    near = fit._replace(coef=coef, intercept=np.append(intercept, scale))
+    result = minimise(objective, engine, [near], callbacks, dtype=dtype)[0]
+    if result.intercept[-1] <= GAP * scale:  # most rows lie in one plane: a kink, where no gradient vanishes
+        result = result._replace(converged=True, message="converged: the scale fell to 0")
+    return [result._replace(n_sweeps=result.n_sweeps + sweeps)]
 
 
 # -- losses with kinks -----------------------------------------------------------------------------------------------
@@ -163,15 +207,16 @@ def minimise_with_kinks(
                     break
     message = "converged"
     if program:
-        start, gap, steps = _solve_program(objective, engine, fit, start, band, enough)
-        iterations += steps
+        start, gap, programs = _solve_program(objective, engine, fit, start, band, iterations, callbacks)
+        iterations += len(programs["objective"])
+        history.append(programs)
         converged = gap <= GAP
     else:
         assert result is not None
         converged = gap <= target and result.converged
     if not converged:
         message = f"the relative duality gap is {gap:.1e}: scale the columns, or raise max_iter"
-    joined = {name: np.concatenate([h[name] for h in history]) for name in history[0]} if history else {}
+    joined = {name: np.concatenate([h[name] for h in history]) for name in HISTORY}
     return [Result(*start, iterations, engine.n_sweeps - before, converged, message, joined)]
 
 
@@ -180,27 +225,39 @@ def _flat(point: tuple[Array, Array]) -> tuple[Array, float]:
 
 
 def _solve_program(
-    objective: Objective, engine: Engine, fit: Fit, start: tuple[Array, Array], band: float, enough: int
-) -> tuple[tuple[Array, Array], float, int]:
-    """The exact minimum by linear programs over the rows near their kink: (point, relative gap, programs)."""
+    objective: Objective,
+    engine: Engine,
+    fit: Fit,
+    start: tuple[Array, Array],
+    band: float,
+    iteration: int,
+    callbacks: Sequence[Callback],
+) -> tuple[tuple[Array, Array], float, dict[str, Array]]:
+    """The exact minimum by linear programs over the rows near their kink: (point, relative gap, history)."""
     best, best_value, gap = start, _value(objective, engine, *start, fit), np.inf
-    steps = 0
-    while steps < 20 and gap > GAP:
+    history: dict[str, list[float]] = {name: [] for name in HISTORY}
+    while gap > GAP and len(history["objective"]) < PROGRAMS:
         sums = engine.sweep(BandKernel(objective.loss, *_flat(best), band))
-        steps += 1
+        cost = engine.cost
         found = _program(objective, sums, fit.penalty)
-        if found is None:  # too few rows to hold the linear rest: no minimum
-            band *= 2
-            continue
-        (coef, intercept), lower = found
-        value = _value(objective, engine, coef, intercept, fit)
-        if value < best_value or np.isinf(band):
-            best, best_value = (coef, intercept), value
-        gap = max(best_value - lower, 0.0) / max(abs(best_value), objective.rounding, np.finfo(float).tiny)
-        if np.isinf(band):
+        if found is not None:  # else too few rows to hold the linear rest: no minimum
+            (coef, intercept), lower = found
+            value = _value(objective, engine, coef, intercept, fit)
+            cost = cost + engine.cost
+            if value < best_value or np.isinf(band):
+                best, best_value = (coef, intercept), value
+            size = max(abs(best_value), objective.rounding, np.finfo(float).tiny)
+            gap = max(best_value - lower, 0.0) / size
+        record = (best_value, float(np.sqrt(gap)), 1.0, *cost)
+        for name, number in zip(HISTORY, record, strict=True):
+            history[name].append(number)
+        done = gap <= GAP or np.isinf(band)
+        number = iteration + len(history["objective"])
+        report = Report(0, 1, number, fit.max_iter, best_value, float(np.sqrt(gap)), 1.0, cost, done, fit.tol)
+        if any([callback(report) for callback in callbacks]) or np.isinf(band):
             break
-        band *= 1.5
-    return best, gap, steps
+        band *= 2
+    return best, gap, {name: np.asarray(numbers) for name, numbers in history.items()}
 
 
 def _program(objective: Objective, sums: BandSums, penalty: Any) -> tuple[tuple[Array, Array], float] | None:

@@ -55,6 +55,8 @@ class Objective:
         self.loss = loss
         self.moments = moments
         self.fit_intercept = fit_intercept
+        self.dtype = dtype
+        self.sparse = sparse
         self.n_features = len(moments.mean)
         self.n_outputs = loss.n_outputs
         self.total = moments.weight
@@ -123,9 +125,8 @@ class Objective:
 
     def _split(self, theta: Array) -> tuple[Array, Array]:
         """(t, p) -> scaled coefficients (t, k, d) and shifted intercepts (t, k); what is not free is 0."""
-        parts = np.zeros((len(theta), self.free.size))
-        parts[:, self.free.ravel()] = theta
-        parts = parts.reshape(len(theta), *self.free.shape)
+        parts = np.zeros((len(theta), *self.free.shape))
+        parts[:, self.free] = theta
         return parts[..., :-1], parts[..., -1]
 
     def _join(self, w: Array, b: Array) -> Array:
@@ -184,11 +185,8 @@ class Objective:
         return W, b
 
     def with_loss(self, loss: Loss) -> Objective:
-        """The same objective with another loss of as many outputs."""
-        other = copy(self)
-        other.__dict__.pop("curvature", None)
-        other.loss = loss
-        return other
+        """The same objective with another loss."""
+        return Objective(loss, self.moments, fit_intercept=self.fit_intercept, dtype=self.dtype, sparse=self.sparse)
 
     def finish(self, sums: Sums, queries: Sequence[Query], models: Sequence[Model]) -> list[Answer]:
         """The answers, in the order of the queries: means of the sums plus the penalty, in solver coordinates."""
@@ -275,7 +273,11 @@ class Objective:
         g_w = g_w * scale + (center - std_center) * g_b[..., None] if self.fit_intercept else g_w * scale
         g_w = g_w[0] / std_scale
         c = self.curvature
-        total = 0.5 * np.sum(g_b**2) / c
+        fall_b = 0.5 * g_b**2 / c
+        if self.loss.n_constant and self.loss.margins.low == 0:  # a scale cannot fall further than to 0
+            scales = np.where(g_b > 0, g_b * self._split(theta[None])[1], np.inf)
+            fall_b[:, -self.loss.n_constant :] = np.minimum(fall_b, scales)[:, -self.loss.n_constant :]
+        total = np.sum(fall_b)
         if model.penalty.smooth:
             return float(total + 0.5 * np.sum(g_w**2) / c)
         penalty = model.penalty.nonsmooth().scaled(1 / std_scale)

@@ -7,7 +7,15 @@ import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dask_gd import GDClassifier, GDRegressor, LinearRegression, LogisticRegression, Ridge
+from dask_gd import (
+    GDClassifier,
+    GDRegressor,
+    GeneralizedLinearRegressor,
+    LinearRegression,
+    LogisticRegression,
+    PerfectSeparationWarning,
+    Ridge,
+)
 
 SOLVERS = ["newton-cholesky", "lbfgs"]
 
@@ -259,11 +267,35 @@ def test_extreme_penalties(solver, C):
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_separable_classes_end_with_finite_numbers(solver):
-    X = np.array([[-2.0], [-1.0], [1.0], [2.0]])
-    model = LogisticRegression(C=np.inf, solver=solver).fit(lazy(X, 3), lazy(np.array([0, 0, 1, 1]), 3))
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("weighted", [False, True], ids=["", "weights"])
+def test_separable_classes_are_noticed(solver, classes, weighted):
+    """Without a penalty there is no minimum: the fit stops, says so, and does not claim to have converged."""
+    X = np.array([[-3.0, 0.0], [-2.0, 1.0], [-1.0, 0.5], [1.0, 9.0], [2.0, 8.5], [3.0, 9.5]])
+    y = np.array([0, 0, 0, 1, 1, 1] if classes == 2 else [0, 0, 1, 1, 2, 2])
+    s = lazy(np.array([0.1, 1, 1, 3, 1, 0]), 4) if weighted else None
+    model = LogisticRegression(C=np.inf, solver=solver)
+    with pytest.warns(PerfectSeparationWarning, match="perfectly separated"):
+        model.fit(lazy(X, 4), lazy(y, 4), sample_weight=s)
+    assert not model.converged_
+    assert model.n_iter_ < 100
     assert np.isfinite(model.coef_).all()
-    assert model.score(X, [0, 0, 1, 1]) == 1.0
+    assert model.score(X, y) == 1.0
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_classes_that_overlap_are_not_called_separable(solver):
+    X = np.array([[-2.0], [-1.0], [1.0], [2.0], [0.0]])
+    model = LogisticRegression(C=np.inf, solver=solver).fit(lazy(X, 3), lazy(np.array([0, 1, 0, 1, 1]), 3))
+    assert model.converged_
+
+
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog"])
+def test_separable_shares_are_noticed(link):
+    X, y = np.array([[-2.0], [-1.0], [1.0], [2.0]]), [0, 0, 1, 1]
+    with pytest.warns(PerfectSeparationWarning):
+        model = GeneralizedLinearRegressor(family="binomial", link=link, alpha=0.0).fit(X, y)
+    assert not model.converged_
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -1,6 +1,7 @@
 """What scikit-learn asks of an estimator, on its own data and then on dask input, which its checks never feed."""
 
 import pickle
+from functools import partial
 
 import dask.array as da
 import dask.dataframe as dd
@@ -10,21 +11,25 @@ import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import make_classification, make_regression
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.metrics import accuracy_score, d2_tweedie_score, r2_score
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from dask_gd import DataError, GDClassifier, GDRegressor, LinearRegression, LogisticRegression, Ridge
+import dask_gd
+from dask_gd import DataError, GDClassifier, GDRegressor, LinearRegression, LogisticRegression
 from dask_gd.solvers import SOLVERS
 from dask_gd.solvers.gradient_descent import LEARNING_RATES
 
-ESTIMATORS = [LinearRegression, Ridge, LogisticRegression, GDRegressor, GDClassifier]
+ESTIMATORS = [cls for cls in (getattr(dask_gd, name) for name in dask_gd.__all__) if hasattr(cls, "fit")]
 WORKBENCH = [GDRegressor, GDClassifier]
+# One estimator of each kind is tried with every solver.
+WITH_EVERY_SOLVER = [LinearRegression, LogisticRegression, *WORKBENCH]
 
 
 def every_solver():
     for cls in ESTIMATORS:
         yield cls()
-        for solver in ("auto", *SOLVERS):
+        for solver in ("auto", *SOLVERS) if cls in WITH_EVERY_SOLVER else ():
             if solver != cls().solver and (solver != "gd" or cls in WORKBENCH):
                 yield cls(solver=solver)
 
@@ -49,6 +54,8 @@ class Data:
             X, y = make_classification(N, D, n_informative=4, n_redundant=0, n_classes=3, flip_y=0.3, random_state=seed)
         else:
             X, y = make_regression(N, D, noise=20.0, random_state=seed)
+            if get_tags(estimator).target_tags.positive_only:
+                y = np.exp(y / 200)
         self.X, self.y = X, y
         self.s = np.random.default_rng(seed).integers(0, 4, N).astype(float)
         self.o = np.random.default_rng(seed + 1).normal(size=N)
@@ -70,7 +77,7 @@ def plain(request):
     return request.param()
 
 
-@pytest.fixture(params=[LogisticRegression, GDClassifier], ids=lambda cls: cls.__name__)
+@pytest.fixture(params=[cls for cls in ESTIMATORS if is_classifier(cls())], ids=lambda cls: cls.__name__)
 def classifier(request):
     return request.param()
 
@@ -124,7 +131,8 @@ def test_binary_shapes(classifier):
     assert model.coef_.shape == (1, D)
     assert model.intercept_.shape == (1,)
     assert model.decision_function(data.dX).shape == (N,)
-    assert model.predict_proba(data.dX).shape == (N, 2)
+    if hasattr(model, "predict_proba"):
+        assert model.predict_proba(data.dX).shape == (N, 2)
 
 
 def test_fit_returns_self_and_repeats_its_bits(estimator):
@@ -169,7 +177,7 @@ def test_pickle(plain):
 def test_not_fitted(plain, method):
     data = Data(plain)
     if not hasattr(plain, method):
-        assert not is_classifier(plain)
+        assert not is_classifier(plain) or "proba" in method
         return
     for X, y in ((data.X, data.y), (data.dX, data.dy)):
         with pytest.raises(NotFittedError):
@@ -187,7 +195,7 @@ def test_wrong_width(plain):
 @pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba", "decision_function"])
 def test_lazy_predictions_are_numpys(estimator, method):
     if not hasattr(estimator, method):
-        assert not is_classifier(estimator)
+        assert not is_classifier(estimator) or "proba" in method
         return
     data = Data(estimator)
     model = estimator.fit(data.X, data.y)
@@ -241,6 +249,9 @@ def test_probabilities(classifier):
     data = Data(classifier)
     for y in (data.y, data.y == 1):
         model = classifier.fit(data.X, y)
+        if not hasattr(model, "predict_proba"):
+            assert isinstance(model, dask_gd.LinearSVC)
+            return
         p = model.predict_proba(data.X)
         assert (p >= 0).all()
         np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-12)
@@ -248,10 +259,16 @@ def test_probabilities(classifier):
         np.testing.assert_allclose(np.exp(model.predict_log_proba(data.X)), p, rtol=1e-10)
 
 
+D2 = {
+    "PoissonRegressor": partial(d2_tweedie_score, power=1),
+    "GammaRegressor": partial(d2_tweedie_score, power=2),
+}
+
+
 def test_score_is_scikit_learns(estimator):
     data = Data(estimator)
     model = estimator.fit(data.dX, data.dy)
-    metric = accuracy_score if is_classifier(model) else r2_score
+    metric = accuracy_score if is_classifier(model) else D2.get(type(model).__name__, r2_score)
     for lazy, eager in ((None, None), (data.ds, data.s)):
         expected = metric(data.y, model.predict(data.X), sample_weight=eager)
         for found in (
@@ -456,8 +473,19 @@ def test_y_is_needed(plain):
 
 def test_y_of_two_columns(plain):
     data = Data(plain)
-    with pytest.raises(ValueError, match="1d array"):
-        plain.fit(data.dX, da.stack([data.dy, data.dy], axis=1))
+    y = da.stack([data.dy, 2 * data.dy], axis=1)
+    if not get_tags(plain).target_tags.multi_output:
+        with pytest.raises(ValueError, match="1d array"):
+            plain.fit(data.dX, y)
+        return
+    model = plain.fit(data.dX, y.rechunk((50, 1)), data.ds)
+    assert (model.coef_.shape, model.intercept_.shape) == ((2, D), (2,))
+    assert model.predict(data.dX).shape == (N, 2)
+    expected = r2_score(y.compute(), model.predict(data.X), sample_weight=data.s)
+    for found in (model.score(data.dX, y, data.ds), model.score(data.X, y.compute(), data.s)):
+        assert found == pytest.approx(expected, rel=1e-12)
+    one = clone(plain).fit(data.dX, data.dy, data.ds)
+    np.testing.assert_allclose(model.coef_[0], one.coef_, rtol=1e-9, atol=1e-9)
 
 
 def test_x_of_one_dimension(plain):
@@ -506,7 +534,14 @@ BAD = {
     "power_t": [-0.5, None, np.inf],
     "learning_rate": ["fast", None, 0.1],
     "penalty": ["l3", 2, "none"],
-    "loss": ["hinge", None],
+    "l1_ratio": [-0.1, 1.1, "x", None],
+    "quantile": [0.0, 1.0, -1, "x", None],
+    "epsilon": [0.9, "x", None],
+    "loss": ["nonsense", None],
+    "link": ["nonsense", None],
+    "family": ["nonsense"],
+    "standardize": ["no", None],
+    "positive": ["no", None],
 }
 
 
@@ -570,9 +605,12 @@ def test_a_rate_that_diverges_warns_and_says_what_to_do(cls):
 
 
 def test_too_few_iterations_warn(plain):
+    if isinstance(plain, dask_gd.QuantileRegressor):  # one linear program is all that so few rows need
+        return
     data = Data(plain)
+    slow = "fista" if getattr(plain, "l1_ratio", 0) or isinstance(plain, dask_gd.Lasso) else "lbfgs"
     with pytest.warns(ConvergenceWarning, match="max_iter=1 reached"):
-        model = plain.set_params(max_iter=1, tol=1e-9, solver="lbfgs").fit(data.dX, data.dy)
+        model = plain.set_params(max_iter=1, tol=1e-9, solver=slow).fit(data.dX, data.dy)
     assert model.n_iter_ == 1
     assert not model.converged_
 

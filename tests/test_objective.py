@@ -189,7 +189,7 @@ def test_decrement_has_no_units(loss, rng):
         model = Model(ElasticNet(), p.objective.coordinates(solver, ElasticNet()))
         coef, intercept = p.objective.to_model(theta, p.objective.raw)
         t = p.objective.to_theta(coef, intercept, model.coordinates)
-        found.append(p.objective.decrement(p.ask(Query(t[None]), model).grad[0], model))
+        found.append(p.objective.decrement(t, p.ask(Query(t[None]), model).grad[0], model))
     assert found[0] == pytest.approx(found[1], rel=1e-9)
     assert found[0] > 0
 
@@ -245,8 +245,11 @@ def test_history(name):
     assert tuple(result.history) == HISTORY
     assert {len(column) for column in result.history.values()} == {result.n_iter}
     assert result.n_iter > 1
-    assert (np.diff(result.history["objective"]) <= 1e-13).all()
-    assert result.history["objective"][-1] == pytest.approx(p.value(result.coef, result.intercept, ElasticNet(l2=0.1)), rel=1e-8)
+    if name != "fista":  # momentum may overshoot
+        assert (np.diff(result.history["objective"]) <= 1e-13).all()
+    assert result.history["objective"][-1] == pytest.approx(
+        p.value(result.coef, result.intercept, ElasticNet(l2=0.1)), rel=1e-8
+    )
     assert result.history["grad_norm"][-1] <= 1e-6
     assert (result.history["seconds"] > 0).all()
     # every sweep is accounted for, in the iteration that asked for it (the first holds the start's, too)
@@ -257,7 +260,9 @@ def test_history(name):
 def test_callbacks_see_every_iteration_of_every_fit():
     p = Problem()
     reports = []
-    results = minimise(p.objective, p.engine, [p.fit(LBFGS()), p.fit(LBFGS(), ElasticNet(l2=1.0))], [reports.append], dtype=F64)
+    results = minimise(
+        p.objective, p.engine, [p.fit(LBFGS()), p.fit(LBFGS(), ElasticNet(l2=1.0))], [reports.append], dtype=F64
+    )
     for number, result in enumerate(results):
         mine = [report for report in reports if report.fit == number]
         assert [report.iteration for report in mine] == list(range(1, result.n_iter + 1))

@@ -79,6 +79,6 @@ class ScoreKernel:
         if self.loss is None:
             return ScoreSums(block.n_rows, total, 0.0, 0.0, float(weight @ (predicted != block.y)))
         distance = self.loss.distance
-        mean = weight @ block.y / total if total else 0.0
+        mean: Any = weight @ block.y / total if total else 0.0
         null = weight @ distance(block.y, mean) if total else 0.0
         return ScoreSums(block.n_rows, total, mean, null, weight @ distance(block.y, predicted), distance)

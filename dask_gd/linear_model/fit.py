@@ -15,7 +15,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from ..callbacks import PrintReports, watching
-from ..continuation import minimise_with_kinks, start_inside
+from ..continuation import minimise_with_kinks, minimise_with_scale, start_inside
 from ..engine import LocalEngine, is_dask, is_dask_frame, open_engine
 from ..exceptions import DataError, PerfectSeparationWarning
 from ..fitting import Fit, minimise
@@ -142,7 +142,11 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
             fit = start_from_sample(objective, fit, sample, dtype)
             extra += 1
     fit, asked = start_inside(objective, engine, fit, dtype)
-    run = minimise if loss.smooth or name == "gd" else minimise_with_kinks
+    run = minimise
+    if loss.n_constant:
+        run = minimise_with_scale
+    elif not loss.smooth and name != "gd":
+        run = minimise_with_kinks
     result = run(objective, engine, [fit], callbacks, dtype=dtype)[0]
     return Outcome(result._replace(n_sweeps=result.n_sweeps + extra + asked), name, classes)
 

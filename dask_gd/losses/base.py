@@ -109,7 +109,11 @@ class Custom(Loss):
         self.mean = inverse_link
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
-        return Derivatives(*(function(y, eta) for function in self.functions[: order + 1]))
+        value, first, second = (
+            function(y, eta) if number <= order else None for number, function in enumerate(self.functions)
+        )
+        assert value is not None
+        return Derivatives(value, first, second)
 
     def inverse_link(self, eta: Array) -> Array:
         return eta if self.mean is None else self.mean(eta)

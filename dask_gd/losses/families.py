@@ -380,7 +380,7 @@ class Binomial(Loss):
 
 
 BINOMIAL_LINKS = ("logit", "probit", "cloglog")
-FAMILIES = {
+FAMILIES: dict[str, tuple[Any, tuple[str, ...]]] = {
     "normal": (partial(Tweedie, 0.0), ("identity", "log", "inverse")),
     "poisson": (partial(Tweedie, 1.0), ("log", "identity", "sqrt")),
     "gamma": (partial(Tweedie, 2.0), ("log", "inverse", "identity")),

@@ -3,6 +3,8 @@
 A new solver is one file and one line here.
 """
 
+from typing import Any
+
 from .fista import FISTA
 from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
@@ -11,7 +13,7 @@ from .prox_newton import ProxNewton
 
 __all__ = ["FISTA", "LBFGS", "SOLVERS", "GradientDescent", "NewtonCholesky", "ProxNewton"]
 
-SOLVERS = {
+SOLVERS: dict[str, Any] = {
     "fista": FISTA,
     "gd": GradientDescent,
     "lbfgs": LBFGS,

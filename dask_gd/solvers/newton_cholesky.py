@@ -9,9 +9,12 @@ import numpy as np
 import scipy.linalg
 
 from ..protocol import GRADIENT, HESSIAN, Answer, Array, Conversation, Query
-from .line_search import search, sufficient
+from .line_search import search, search_points, sufficient
 
 SHRINK = 0.1  # a step with a kept factor must shrink the decrement at least so much
+# Shares of the mean eigenvalue, each row tried in one sweep.
+DAMPING = 10.0 ** np.array([np.arange(-6.0, 4.0), np.arange(4.0, 14.0)])
+LINEAR = 1e-6  # a share of the gradient in the null space that no rounding makes
 
 
 class Factor(NamedTuple):
@@ -28,6 +31,16 @@ class Factor(NamedTuple):
         if self.cholesky is not None:
             return np.asarray(scipy.linalg.cho_solve((self.cholesky, True), rhs, check_finite=False))
         return np.asarray(self.vectors @ ((self.vectors.T @ rhs) / self.values))
+
+    def damped(self, rhs: Array, shares: Array) -> Array:
+        """Solutions with the matrix plus shares of its mean eigenvalue (Levenberg-Marquardt), one a row."""
+        values, vectors = self.values, self.vectors
+        if self.cholesky is not None:
+            values, vectors = scipy.linalg.eigh(self.cholesky @ self.cholesky.T, check_finite=False)
+        mean = float(values.sum()) / len(rhs) or 1.0
+        along = vectors.T @ rhs
+        rest = rhs - vectors @ along
+        return np.stack([vectors @ (along / (values + m * mean)) + rest / (m * mean) for m in shares])
 
 
 def factorise(matrix: Array, rank_tol: float) -> Factor:
@@ -87,6 +100,10 @@ class NewtonCholesky:
 
     def step(self, state: NewtonState) -> Conversation:
         slope = float(state.grad @ state.direction)
+        if state.factor.null.shape[1]:
+            linear = float(np.linalg.norm(state.factor.null.T @ state.grad))
+            if linear > LINEAR * float(np.linalg.norm(state.grad)):  # the model falls for ever that way
+                return (yield from self._damped(state))
         theta, step = state.theta + state.direction, 1.0
         kept = state.factor if self._keeps(state) else None
         answer = yield Query(theta[None], GRADIENT if kept else HESSIAN)
@@ -97,7 +114,7 @@ class NewtonCholesky:
             steps = 0.5 ** np.arange(1, 13)
             found = yield from search(state.theta, state.direction, state.value, slope, steps)
             if found is None:
-                return state._replace(step=0.0)
+                return (yield from self._damped(state))
             step = found[0]
             theta = state.theta + step * state.direction
             answer = yield Query(theta[None], HESSIAN)
@@ -107,6 +124,20 @@ class NewtonCholesky:
             # not as near as it seemed: the next query asks for the Hessian
             return new._replace(exact=False, factor=new.factor._replace(stale=True))
         return new
+
+    def _damped(self, state: NewtonState) -> Conversation:
+        """The best of several damped steps: where the Hessian says little about the objective, as at a kink."""
+        if not state.exact:
+            answer = yield Query(state.theta[None], HESSIAN)
+            return self._state(state.theta, answer, np.inf, None)
+        for shares in DAMPING:
+            moves = -state.factor.damped(state.grad, shares)
+            found = yield from search_points(state.theta + moves, state.value, moves @ state.grad)
+            if found is not None:
+                theta = state.theta + moves[found[0]]
+                answer = yield Query(theta[None], HESSIAN)
+                return self._state(theta, answer, float(1 / (1 + shares[found[0]])), None)
+        return state._replace(step=0.0)
 
     def solution(self, state: NewtonState) -> Array:
         """The last Newton step is computed already and costs no sweep: take it."""

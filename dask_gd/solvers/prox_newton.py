@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..protocol import GRADIENT, HESSIAN, Answer, Array, Conversation, Query
-from .line_search import search, sufficient
-from .newton_cholesky import SHRINK
+from .line_search import search, search_points, sufficient
+from .newton_cholesky import DAMPING, SHRINK
 from .quadratic_model import minimise_model
 
 
@@ -61,7 +61,7 @@ class ProxNewton:
                 return self._state(state.theta, answer, np.inf, None)
             found = yield from search(state.theta, move, state.value, state.fall, 0.5 ** np.arange(1, 13))
             if found is None:
-                return state._replace(step=0.0)
+                return (yield from self._damped(state))
             step = found[0]
             theta = state.theta + step * move
             answer = yield Query(theta[None], HESSIAN)
@@ -70,6 +70,22 @@ class ProxNewton:
         if kept is not None and new.decrement > SHRINK * state.decrement:
             return new._replace(exact=False, stale=True)
         return new
+
+    def _damped(self, state: ProxNewtonState) -> Conversation:
+        """The best of several damped steps: where the Hessian says little about the objective, as at a kink."""
+        mean = float(np.trace(state.hess)) / len(state.theta) or 1.0
+        eye = np.eye(len(state.theta))
+        omega = self.nonsmooth
+        now = omega.value(state.theta)
+        for shares in DAMPING:
+            models = [state.hess + m * mean * eye for m in shares]
+            points = np.stack([minimise_model(state.theta, state.grad, model, omega) for model in models])
+            promised = (points - state.theta) @ state.grad + np.array([omega.value(point) - now for point in points])
+            found = yield from search_points(points, state.value, promised)
+            if found is not None:
+                answer = yield Query(points[found[0]][None], HESSIAN)
+                return self._state(points[found[0]], answer, float(1 / (1 + shares[found[0]])), None)
+        return state._replace(step=0.0)
 
     def solution(self, state: ProxNewtonState) -> Array:
         """The minimiser of the last model costs no sweep: take it."""
