@@ -29,7 +29,7 @@ PROGRAM_ROWS = 5_000  # a linear program of so many rows takes a second at the m
 PROGRAM_ROWS_PER_PARAMETER = 30  # … and one of fewer rows a parameter may have no minimum
 PROGRAM_PARAMETERS = 2_000
 PROGRAMS = 20
-GAP = 1e-10  # relative duality gap that counts as none
+GAP = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}  # relative duality gap that counts as none
 STAGES = 12
 SHRINK = 0.1  # of the smoothing, from stage to stage
 STAGE_TOL = 1e-3  # of a stage that another follows
@@ -147,7 +147,7 @@ def minimise_with_scale(
         return [found._replace(coef=coef, intercept=intercept, n_sweeps=sweeps, converged=True)]
     near = fit._replace(coef=coef, intercept=np.append(intercept, scale))
     result = minimise(objective, engine, [near], callbacks, dtype=dtype)[0]
-    if result.intercept[-1] <= GAP * scale:  # most rows lie in one plane: a kink, where no gradient vanishes
+    if result.intercept[-1] <= GAP[np.dtype(np.float64)] * scale:  # most rows lie in one plane: a kink, where no gradient vanishes
         result = result._replace(converged=True, message="converged: the scale fell to 0")
     return [result._replace(n_sweeps=result.n_sweeps + sweeps)]
 
@@ -183,7 +183,8 @@ def minimise_with_kinks(
     result, gap = None, np.inf
     history: list[dict[str, Array]] = []
     iterations, band, start = 0, np.inf, (fit.coef, fit.intercept)
-    target = GAP if fit.tol is None else max(GAP, fit.tol)
+    closed = GAP[dtype]
+    target = closed if fit.tol is None else max(closed, fit.tol)
     if not (program and moments.n_rows <= enough):
         for stage in range(STAGES):
             width *= SHRINK
@@ -207,10 +208,10 @@ def minimise_with_kinks(
                     break
     message = "converged"
     if program:
-        start, gap, programs = _solve_program(objective, engine, fit, start, band, iterations, callbacks)
+        start, gap, programs = _solve_program(objective, engine, fit, start, band, closed, iterations, callbacks)
         iterations += len(programs["objective"])
         history.append(programs)
-        converged = gap <= GAP
+        converged = gap <= closed
     else:
         assert result is not None
         converged = gap <= target and result.converged
@@ -230,13 +231,14 @@ def _solve_program(
     fit: Fit,
     start: tuple[Array, Array],
     band: float,
+    closed: float,
     iteration: int,
     callbacks: Sequence[Callback],
 ) -> tuple[tuple[Array, Array], float, dict[str, Array]]:
     """The exact minimum by linear programs over the rows near their kink: (point, relative gap, history)."""
     best, best_value, gap = start, _value(objective, engine, *start, fit), np.inf
     history: dict[str, list[float]] = {name: [] for name in HISTORY}
-    while gap > GAP and len(history["objective"]) < PROGRAMS:
+    while gap > closed and len(history["objective"]) < PROGRAMS:
         sums = engine.sweep(BandKernel(objective.loss, *_flat(best), band))
         cost = engine.cost
         found = _program(objective, sums, fit.penalty)
@@ -251,7 +253,7 @@ def _solve_program(
         record = (best_value, float(np.sqrt(gap)), 1.0, *cost)
         for name, number in zip(HISTORY, record, strict=True):
             history[name].append(number)
-        done = gap <= GAP or np.isinf(band)
+        done = gap <= closed or np.isinf(band)
         number = iteration + len(history["objective"])
         report = Report(0, 1, number, fit.max_iter, best_value, float(np.sqrt(gap)), 1.0, cost, done, fit.tol)
         if any([callback(report) for callback in callbacks]) or np.isinf(band):

@@ -188,7 +188,7 @@ def _result(run: _Running, objective: Objective) -> Result:
     theta = run.solver.solution(state) if run.converged else state.theta
     coef, intercept = objective.to_model(theta, run.model.coordinates)
     if run.solver.proximal:  # a bound is met to the last digit, in the user's units too
-        exact = run.fit.penalty.project(coef)
+        exact = run.fit.penalty.snap(coef)
         intercept = intercept + (coef - exact) @ run.model.coordinates.center
         coef = exact
     rank = None

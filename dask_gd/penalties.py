@@ -39,6 +39,7 @@ class Penalty(Protocol):
     def scaled(self, scale: Array) -> Any: ...  # v -> Ω(scale · v)
     def even(self, scale: Array) -> Array: ...  # the nearest scales for which `scaled` has a simple prox
     def project(self, w: Array) -> Array: ...  # the nearest point where Ω is finite
+    def snap(self, w: Array) -> Array: ...  # w, with what rounding has moved off a bound or kink put back on it
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +111,12 @@ class ElasticNet:
     def project(self, w: Array) -> Array:
         return np.asarray(np.clip(w, self.lower, self.upper))
 
+    def snap(self, w: Array) -> Array:
+        for place in (self.center, self.lower, self.upper):
+            near = np.abs(w - place) <= 4 * np.finfo(np.float64).eps * np.abs(w)
+            w = np.where(near, place, w)
+        return self.project(w)
+
 
 @dataclass(frozen=True, eq=False)
 class GroupLasso:
@@ -172,6 +179,9 @@ class GroupLasso:
         return np.asarray(own * mean[self.groups])
 
     def project(self, w: Array) -> Array:
+        return w
+
+    def snap(self, w: Array) -> Array:
         return w
 
 

@@ -13,6 +13,8 @@ import sklearn.linear_model as theirs
 from scipy.special import expit
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
 
+from layouts import LAYOUTS
+
 import dask_gd
 from dask_gd import GDClassifier, GDRegressor, LinearRegression, LogisticRegression, Ridge
 
@@ -78,40 +80,6 @@ def sample_weight(n, seed=1):
     s = np.random.default_rng(seed).exponential(size=n)
     s[::7] = 0
     return s
-
-
-def chunked(rows, columns):
-    def wrap(X, *vectors):
-        n, d = X.shape
-        cut = rows(n)
-        return (da.from_array(X, chunks=(cut, columns(d))), *(da.from_array(v, chunks=(cut,)) for v in vectors))
-
-    return wrap
-
-
-def in_memory(X, *vectors):
-    return (X, *vectors)
-
-
-def csr(X, *vectors):
-    return (sp.csr_array(X), *vectors)
-
-
-def csr_blocks(X, *vectors):
-    dense, *rest = chunked(lambda n: (n // 3, n - n // 3), lambda d: d)(X, *vectors)
-    return (dense.map_blocks(sp.csr_matrix), *rest)
-
-
-LAYOUTS = {
-    "numpy": in_memory,
-    "one chunk": chunked(lambda n: (n,), lambda d: d),
-    "even chunks": chunked(lambda n: -(-n // 4), lambda d: d),
-    "uneven chunks": chunked(lambda n: (n // 2, n // 7, n - n // 2 - n // 7), lambda d: d),
-    "empty and one-row chunks": chunked(lambda n: (0, 1, n // 2, 0, 0, 1, n - n // 2 - 2, 0), lambda d: d),
-    "column chunks": chunked(lambda n: -(-n // 3), lambda d: -(-d // 2)),
-    "csr": csr,
-    "dask of csr": csr_blocks,
-}
 
 
 @pytest.fixture(params=LAYOUTS)
