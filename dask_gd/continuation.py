@@ -18,7 +18,7 @@ from scipy.optimize import linprog
 
 from .fitting import HISTORY, Fit, minimise
 from .kernels import BandKernel, BandSums
-from .losses import Derivatives, Loss, Pinball, Squared
+from .losses import Derivatives, Huber, Loss, Pinball, Squared
 from .losses.base import REALS
 from .objective import Model, Objective
 from .penalties import ElasticNet
@@ -31,9 +31,11 @@ PROGRAM_PARAMETERS = 2_000
 PROGRAMS = 20
 GAP = {np.dtype(np.float64): 1e-10, np.dtype(np.float32): 1e-6}  # relative duality gap that counts as none
 STAGES = 12
+CLOSE_TO_BORDER = 100  # times the constant model's F: finite, but no start
 SHRINK = 0.1  # of the smoothing, from stage to stage
 STAGE_TOL = 1e-3  # of a stage that another follows
 SQUARES_PARAMETERS = 1000  # up to here least squares go by Newton
+SCALES = 10  # scales tried, each a tenth of the one before
 WEAK = 0.01  # a penalty's pull beside that of the residuals
 EXACT = 1e-13  # residuals of least squares that are nothing but rounding, relative to y
 
@@ -88,6 +90,7 @@ def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype
     bounds = replace(bounds, l1=0.0)
     level = 0.1 * float(objective.start_margins()[0])
     mean = float(np.ravel(objective.moments.y_mean)[0])
+    best, lowest = fit, np.inf
     for rough in (None, _OnLinkScale(loss, mean), _Inside(level)):
         coef, intercept = fit.coef, fit.intercept
         if rough is not None:
@@ -96,8 +99,13 @@ def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype
             found = minimise(objective.with_loss(rough), engine, [near], dtype=dtype)[0]
             coef, intercept = found.coef, found.intercept
         coef = fit.penalty.project(coef)
-        if np.isfinite(_value(objective, engine, coef, intercept, fit)):
-            return fit._replace(coef=coef, intercept=intercept), engine.n_sweeps - before
+        value = _value(objective, engine, coef, intercept, fit)
+        if value < lowest:
+            best, lowest = fit._replace(coef=coef, intercept=intercept), value
+        if lowest < np.inf and lowest <= CLOSE_TO_BORDER * objective.typical:
+            break
+    if lowest < np.inf:
+        return best, engine.n_sweeps - before
     raise ValueError(
         f"No coefficients were found that keep every margin in the link's domain {loss.margins}: "
         "fit an intercept, look at the offset and the bounds, or take the log link."
@@ -145,11 +153,52 @@ def minimise_with_scale(
     if scale <= EXACT * size and weak:
         intercept = np.append(intercept, np.finfo(np.float64).eps * size)
         return [found._replace(coef=coef, intercept=intercept, n_sweeps=sweeps, converged=True)]
+    # An exact fit that the penalty moves: its residuals say nothing of the scale to come.
+    scale = scale if scale > EXACT * size else size
     near = fit._replace(coef=coef, intercept=np.append(intercept, scale))
     result = minimise(objective, engine, [near], callbacks, dtype=dtype)[0]
-    if result.intercept[-1] <= GAP[np.dtype(np.float64)] * scale:  # most rows lie in one plane: a kink, where no gradient vanishes
-        result = result._replace(converged=True, message="converged: the scale fell to 0")
-    return [result._replace(n_sweeps=result.n_sweeps + sweeps)]
+    sweeps += result.n_sweeps
+    if not result.converged:
+        result = _scale_from_above(objective, engine, near, callbacks, dtype)
+        sweeps += result.n_sweeps
+    return [result._replace(n_sweeps=sweeps)]
+
+
+def _scale_from_above(
+    objective: Objective, engine: Engine, fit: Fit, callbacks: Sequence[Callback], dtype: np.dtype
+) -> Result:
+    """The minimum by way of fixed scales, each a tenth of the one before, for as long as a smaller one is better.
+
+    The minimum over the coefficients is convex in the scale. Where few rows stand against many parameters the best
+    scale may be 0, where the loss is 2ε|r|: the path then ends at a scale too small to matter.
+    """
+    loss: Any = objective.loss
+    before = engine.n_sweeps
+    coef, intercept, scale = fit.coef[:1], fit.intercept[:1], float(fit.intercept[-1])
+    name = "newton-cholesky" if objective.size <= SQUARES_PARAMETERS else "lbfgs"
+    model = Model(fit.penalty, objective.raw)
+    for step in range(SCALES):
+        # σ + σ H(r/σ) is 2/σ times Huber's loss with δ = εσ, and a constant
+        fixed = objective.with_loss(Huber(loss.epsilon * scale))
+        penalty = fit.penalty.scaled(np.full(objective.n_features, np.sqrt(scale / 2)))
+        rough = Fit(SOLVERS[name](), penalty, coef, intercept, fit.max_iter, fit.tol)
+        latest = minimise(fixed, engine, [rough], dtype=dtype)[0]
+        if step and not latest.converged:  # rounding: the scale before was as small as can be told
+            scale /= SHRINK
+            break
+        found = latest
+        coef, intercept = found.coef, found.intercept
+        point = np.concatenate([coef, np.zeros_like(coef)]), np.append(intercept, scale)
+        query = Query(objective.to_theta(*point, objective.raw)[None])
+        answer = objective.finish(engine.sweep(objective.kernel([query], [model])), [query], [model])[0]
+        if answer.grad[0, -1] <= 0:
+            fit = fit._replace(coef=point[0], intercept=point[1])
+            result = minimise(objective, engine, [fit], callbacks, dtype=dtype)[0]
+            return result._replace(n_sweeps=engine.n_sweeps - before)
+        if step < SCALES - 1:
+            scale *= SHRINK
+    history = {**found.history, "objective": found.history["objective"] * 2 / scale + scale}
+    return found._replace(coef=point[0], intercept=point[1], n_sweeps=engine.n_sweeps - before, history=history)
 
 
 # -- losses with kinks -----------------------------------------------------------------------------------------------

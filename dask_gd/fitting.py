@@ -49,7 +49,10 @@ class _Running:
     conversation: Conversation
     query: Query | None = None
     state: State | None = None
-    scale: float = 1.0
+    scale: float = (
+        1.0  # what the stopping rule relates to: F of the constant model, or at the start where that is lower
+    )
+    began: float = 1.0  # F at the start
     iteration: int = 0
     sweeps: int = 0
     cost: SweepCost = SweepCost()
@@ -121,7 +124,9 @@ def _advance(
             first = run.state is None
             run.state = stop.value
         if first:
-            run.scale = max(abs(run.state.value), objective.rounding, np.finfo(float).tiny)
+            smallest = max(objective.rounding, np.finfo(float).tiny)
+            run.began = max(abs(run.state.value), smallest)
+            run.scale = max(min(run.began, objective.typical), smallest)
         else:
             run.iteration += 1
         _judge(run, objective, callbacks, n_fits, dtype)
@@ -139,7 +144,7 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
     decrement = max(objective.decrement(state.theta, state.grad, run.model), state.decrement) if finite else np.inf
     norm = float(np.sqrt(decrement / run.scale))
     stalled = state.step == 0.0
-    if not finite or state.value > DIVERGED * run.scale:
+    if not finite or state.value > DIVERGED * run.began:
         run.message = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
     elif objective.separated(state.value, fit.penalty):
         run.separated = True

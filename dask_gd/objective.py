@@ -146,14 +146,20 @@ class Objective:
 
     def start_margins(self) -> Array:
         """The margins (k,) of the constant model that a fit starts from."""
+        return np.asarray(self.loss.start(*self._targets()), dtype=float).reshape(self.n_outputs)
+
+    @property
+    def typical(self) -> float:
+        """About F of the constant model, where the loss can tell; else infinity."""
+        return self.loss.typical(*self._targets())
+
+    def _targets(self) -> tuple[Array, Array]:
+        """Mean and standard deviation of each target; shares and zeros of classes."""
         moments = self.moments
         if moments.classes:
             counts = np.array(list(moments.classes.values()))
-            mean, spread = counts / counts.sum(), np.zeros(len(counts))
-        else:
-            mean = np.atleast_1d(moments.y_mean)
-            spread = np.sqrt(np.atleast_1d(moments.y_m2) / moments.weight)
-        return np.asarray(self.loss.start(mean, spread), dtype=float).reshape(self.n_outputs)
+            return counts / counts.sum(), np.zeros(len(counts))
+        return np.atleast_1d(moments.y_mean), np.sqrt(np.atleast_1d(moments.y_m2) / moments.weight)
 
     def start(self) -> tuple[Array, Array]:
         """Zero coefficients and the intercepts of the constant model."""
@@ -284,7 +290,7 @@ class Objective:
         u = self._split(theta[None])[0][0] * (std_scale / scale)
         v = penalty.prox(u - g_w / c, 1 / c)
         move = v - u
-        fall = np.sum(g_w * move) + 0.5 * c * np.sum(move**2) + np.sum(penalty.value(v) - penalty.value(u))
+        fall = np.sum(penalty.change(u, v, g_w)) + 0.5 * c * np.sum(move**2)
         return float(max(total - fall, 0.0))
 
     def _standard_coordinates(self, penalty: Penalty) -> Coordinates:
@@ -322,6 +328,12 @@ class ThetaPenalty(NamedTuple):
     def value(self, theta: Array) -> float:
         """Ω(θ)."""
         return float(np.sum(self.penalty.value(self._full(theta)[:, :-1])))
+
+    def change(self, theta: Array, other: Array, slope: Array) -> float:
+        """slope·(other - θ) + Ω(other) - Ω(θ), without the cancellation of two large sums."""
+        own, new, slopes = self._full(theta), self._full(other), self._full(slope)
+        of_intercepts = np.sum(slopes[:, -1] * (new - own)[:, -1])
+        return float(np.sum(self.penalty.change(own[:, :-1], new[:, :-1], slopes[:, :-1])) + of_intercepts)
 
     def prox(self, theta: Array, step: Array | float) -> Array:
         """argmin_v Ω(v) + Σ (v - θ)²/(2 step)."""

@@ -35,6 +35,7 @@ class Penalty(Protocol):
     def value(self, w: Array) -> Array: ...  # Ω(w), summed over the last axis
     def grad(self, w: Array) -> Array: ...  # gradient of the smooth part
     def prox(self, w: Array, step: Number) -> Array: ...  # argmin_v Ω(v) + Σ (v - w)²/(2 step)
+    def change(self, w: Array, v: Array, slope: Array) -> Array: ...  # slope·(v - w) + Ω(v) - Ω(w) of a nonsmooth Ω
     def nonsmooth(self) -> Any: ...  # Ω without its smooth part
     def scaled(self, scale: Array) -> Any: ...  # v -> Ω(scale · v)
     def even(self, scale: Array) -> Array: ...  # the nearest scales for which `scaled` has a simple prox
@@ -96,6 +97,12 @@ class ElasticNet:
         away = w - self.center
         shrunk = np.sign(away) * np.maximum(np.abs(away) - np.asarray(step) * self.l1, 0)
         return self.project(self.center + shrunk / (1 + np.asarray(step) * self.l2))
+
+    def change(self, w: Array, v: Array, slope: Array) -> Array:
+        before, after = w - self.center, v - self.center
+        same = before * after > 0  # on one side of the kink: one product, of which nothing cancels
+        across = slope * (v - w) + self.l1 * (np.abs(after) - np.abs(before))
+        return np.asarray(np.sum(np.where(same, (slope + self.l1 * np.sign(after)) * (v - w), across), axis=-1))
 
     def nonsmooth(self) -> ElasticNet:
         return replace(self, l2=0.0)
@@ -164,6 +171,9 @@ class GroupLasso:
         norms = np.where(scale > 0, self._norms(w)[..., self.groups], 0.0)
         cut = step / (1 + step * self.l2) * scale**2 * self.alpha[self.groups]
         return np.asarray(np.where(norms > cut, w * (1 - cut / np.where(norms > 0, norms, 1)), 0.0 * w))
+
+    def change(self, w: Array, v: Array, slope: Array) -> Array:
+        return np.asarray(np.sum(slope * (v - w), axis=-1) + self.value(v) - self.value(w))
 
     def nonsmooth(self) -> GroupLasso:
         return replace(self, l2=0.0)

@@ -363,9 +363,9 @@ def test_huber_of_a_line_without_noise():
     X = rng.random((50, 3))
     y = X @ [1.0, 2.0, 3.0] + 5
     exact = dask_gd.HuberRegressor().fit(X, y)
-    np.testing.assert_allclose(exact.coef_, [1, 2, 3], rtol=1e-9)
+    np.testing.assert_allclose(exact.coef_, [1, 2, 3], rtol=1e-7)
     y[:5] += 40
     most = dask_gd.HuberRegressor().fit(X, y)
     assert most.converged_
-    np.testing.assert_allclose(most.coef_, [1, 2, 3], rtol=1e-9)
-    assert most.scale_ < 1e-9
+    np.testing.assert_allclose(most.coef_, [1, 2, 3], rtol=1e-7)
+    assert most.scale_ < 1e-6

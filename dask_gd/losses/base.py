@@ -81,6 +81,10 @@ class Loss:
         """The margins (n_outputs,) of a constant model, from the mean of y (class shares for a classifier)."""
         return mean
 
+    def typical(self, mean: Array, spread: Array) -> float:
+        """About how large ℓ is on average where η is the constant model; infinity: not known."""
+        return np.inf
+
     def start(self, mean: Array, spread: Array) -> Array:
         """The margins (n_outputs,) that a fit starts at, from the mean and the standard deviation of y."""
         return self.link(mean)

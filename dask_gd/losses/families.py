@@ -173,6 +173,7 @@ class Family(Protocol):
     def half_deviance(self, y: Array, mean: Array) -> Array: ...  # ½ d(y, μ) ≥ 0
     def variance(self, mean: Array) -> Array: ...  # V(μ)
     def log_slope(self, mean: Array) -> Array: ...  # V'(μ)/V(μ)
+    def log_link_curvature(self, y: Array, mean: Array) -> Array: ...  # ∂²(½ d)/∂(log μ)², without cancellation
 
 
 @dataclass(frozen=True)
@@ -220,6 +221,10 @@ class Tweedie:
     def log_slope(self, mean: Array) -> Array:
         return self.power / mean if self.power else np.zeros_like(mean)
 
+    def log_link_curvature(self, y: Array, mean: Array) -> Array:
+        p = self.power
+        return (2 - p) * mean ** (2 - p) + (p - 1) * y * mean ** (1 - p)
+
 
 @dataclass(frozen=True)
 class NegativeBinomial:
@@ -243,6 +248,10 @@ class NegativeBinomial:
 
     def log_slope(self, mean: Array) -> Array:
         return (1 + 2 * self.theta * mean) / (mean * (1 + self.theta * mean))
+
+    def log_link_curvature(self, y: Array, mean: Array) -> Array:
+        t = self.theta
+        return mean / (1 + t * mean) * ((1 + t * y) / (1 + t * mean))
 
 
 # Families and links whose loss is convex in η wherever it is defined; p: a Tweedie power.
@@ -318,7 +327,10 @@ class GeneralizedLinear(Loss):
         if order < 2:
             return Derivatives(value, slope if order else None)
         expected = first * first / variance
-        bend = expected * (1 - residual * self.family.log_slope(mean)) + residual / variance * second
+        if self.link_name == "log":
+            bend = self.family.log_link_curvature(y, mean)
+        else:
+            bend = expected * (1 - residual * self.family.log_slope(mean)) + residual / variance * second
         if tangent:
             bend = np.where(bounded == eta, bend, 0)
         return Derivatives(value, slope, bend, expected=None if self.convex else expected)
@@ -331,6 +343,12 @@ class GeneralizedLinear(Loss):
 
     def distance(self, y: Array, mean: Array) -> Array:
         return np.asarray(self.family.half_deviance(y, mean))
+
+    def typical(self, mean: Array, spread: Array) -> float:
+        """½ var(y)/V(ȳ), to second order."""
+        with np.errstate(all="ignore"):
+            typical = float(0.5 * spread[0] ** 2 / self.family.variance(mean[0]))
+        return typical if 0 < typical < np.inf else np.inf
 
     def link(self, mean: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):

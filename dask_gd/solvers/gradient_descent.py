@@ -91,11 +91,9 @@ class GradientDescent:
 
     def _promised(self, state: GradientDescentState, points: Array) -> Array:
         """By how much F changes to first order, Ω taken whole."""
-        change = (points - state.theta) @ state.grad
         if self.nonsmooth is None:
-            return change
-        now = self.nonsmooth.value(state.theta)
-        return change + np.array([self.nonsmooth.value(point) - now for point in points])
+            return np.asarray((points - state.theta) @ state.grad)
+        return np.array([self.nonsmooth.change(state.theta, point, state.grad) for point in points])
 
     def solution(self, state: GradientDescentState) -> Array:
         return state.theta

@@ -76,11 +76,10 @@ class ProxNewton:
         mean = float(np.trace(state.hess)) / len(state.theta) or 1.0
         eye = np.eye(len(state.theta))
         omega = self.nonsmooth
-        now = omega.value(state.theta)
         for shares in DAMPING:
             models = [state.hess + m * mean * eye for m in shares]
             points = np.stack([minimise_model(state.theta, state.grad, model, omega) for model in models])
-            promised = (points - state.theta) @ state.grad + np.array([omega.value(point) - now for point in points])
+            promised = np.array([omega.change(state.theta, point, state.grad) for point in points])
             found = yield from search_points(points, state.value, promised)
             if found is not None:
                 answer = yield Query(points[found[0]][None], HESSIAN)
@@ -102,7 +101,7 @@ class ProxNewton:
             return ProxNewtonState(theta, np.inf, grad, step, np.inf, theta, 0.0, hess, True, False)
         target = minimise_model(theta, grad, hess, self.nonsmooth)
         move = target - theta
-        fall = float(grad @ move) + self.nonsmooth.value(target) - self.nonsmooth.value(theta)
+        fall = self.nonsmooth.change(theta, target, grad)
         decrement = max(-fall - 0.5 * float(move @ hess @ move), 0.0)
         value = float(answer.value[0])
         return ProxNewtonState(theta, value, grad, step, decrement, target, fall, hess, kept is None, False)
