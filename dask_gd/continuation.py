@@ -287,6 +287,8 @@ def _solve_program(
     """The exact minimum by linear programs over the rows near their kink: (point, relative gap, history)."""
     best, best_value, gap = start, _value(objective, engine, *start, fit), np.inf
     history: dict[str, list[float]] = {name: [] for name in HISTORY}
+    quantile, spread = objective.loss.quantile, objective.targets()[1][0]  # type: ignore[attr-defined]
+    typical = float(spread) * min(quantile, 1 - quantile)  # about the loss of a constant: an exact fit has none itself
     while gap > closed and len(history["objective"]) < PROGRAMS:
         sums = engine.sweep(BandKernel(objective.loss, *_flat(best), band))
         cost = engine.cost
@@ -297,7 +299,7 @@ def _solve_program(
             cost = cost + engine.cost
             if value < best_value or np.isinf(band):
                 best, best_value = (coef, intercept), value
-            size = max(abs(best_value), objective.rounding, np.finfo(float).tiny)
+            size = max(abs(best_value), typical, np.finfo(float).tiny)
             gap = max(best_value - lower, 0.0) / size
         record = (best_value, float(np.sqrt(gap)), 1.0, *cost)
         for name, number in zip(HISTORY, record, strict=True):

@@ -72,9 +72,18 @@ class Objective:
         self.standardised = Coordinates(
             moments.mean if fit_intercept else np.zeros(self.n_features), np.where(constant, 1.0, spread)
         )
+        self.constant = constant if fit_intercept else np.zeros_like(constant)
         self.raw = Coordinates(np.zeros(self.n_features), np.ones(self.n_features))
         far = np.abs(moments.mean) > CENTERED_ENOUGH[dtype] * spread
         self.origin = moments.mean if fit_intercept and not sparse and bool((far & ~constant).any()) else None
+
+    def pin_constant(self, penalty: Penalty) -> int:
+        """Take the constant columns out of the fit, where the intercept does all that they could do: their
+        coefficients are 0, if the penalty has its minimum there. Returns their number."""
+        zero = np.zeros((self.n_outputs, self.n_features))
+        pinned = self.constant & (penalty.prox(zero, 1.0) == 0).all(axis=0)
+        self.free[:, :-1] &= ~pinned
+        return int(pinned.sum())
 
     @property
     def size(self) -> int:
@@ -146,14 +155,14 @@ class Objective:
 
     def start_margins(self) -> Array:
         """The margins (k,) of the constant model that a fit starts from."""
-        return np.asarray(self.loss.start(*self._targets()), dtype=float).reshape(self.n_outputs)
+        return np.asarray(self.loss.start(*self.targets()), dtype=float).reshape(self.n_outputs)
 
     @property
     def typical(self) -> float:
         """About F of the constant model, where the loss can tell; else infinity."""
-        return self.loss.typical(*self._targets())
+        return self.loss.typical(*self.targets())
 
-    def _targets(self) -> tuple[Array, Array]:
+    def targets(self) -> tuple[Array, Array]:
         """Mean and standard deviation of each target; shares and zeros of classes."""
         moments = self.moments
         if moments.classes:
@@ -192,7 +201,9 @@ class Objective:
 
     def with_loss(self, loss: Loss) -> Objective:
         """The same objective with another loss."""
-        return Objective(loss, self.moments, fit_intercept=self.fit_intercept, dtype=self.dtype, sparse=self.sparse)
+        other = Objective(loss, self.moments, fit_intercept=self.fit_intercept, dtype=self.dtype, sparse=self.sparse)
+        other.free[:, :-1] &= self.free[0, :-1]
+        return other
 
     def finish(self, sums: Sums, queries: Sequence[Query], models: Sequence[Model]) -> list[Answer]:
         """The answers, in the order of the queries: means of the sums plus the penalty, in solver coordinates."""

@@ -400,6 +400,7 @@ def test_11_constant_columns_of_a_classifier(solver, constants, fit_intercept):
         np.testing.assert_allclose(ours.coef_[0, 4:], 0, atol=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:.*columns of X are constant")
 @pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "no intercept"])
 @pytest.mark.parametrize("alpha", [0.0, 1.0])
 @pytest.mark.parametrize("solver", NAMED)

@@ -63,6 +63,7 @@ class Outcome(NamedTuple):
     result: Result
     solver: str
     classes: Array | None
+    n_constant: int  # columns left out of an unpenalised fit, because the intercept does all that they could do
 
 
 def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, problem: Problem) -> Outcome:
@@ -96,6 +97,13 @@ def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, p
     estimator.solver_ = outcome.solver
     if outcome.classes is not None:
         estimator.classes_ = outcome.classes
+    if outcome.n_constant:
+        warnings.warn(
+            f"{outcome.n_constant} of the columns of X are constant: beside an intercept nothing tells what they are "
+            "worth, and their coefficients are 0.",
+            UserWarning,
+            stacklevel=3,
+        )
     if not result.converged:
         warnings.warn(
             f"{type(estimator).__name__} with solver {outcome.solver!r} stopped after {result.n_iter} iterations: "
@@ -121,10 +129,13 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     dtype = np.dtype(moments.dtype)
     objective = Objective(loss, moments, fit_intercept=problem.fit_intercept, dtype=dtype, sparse=moments.sparse)
     penalty = problem.penalty(moments)
+    constant = objective.pin_constant(penalty)
     name = problem.solver
     if name == "auto":
         name = choose_solver(moments.n_rows, objective.size, penalty.smooth)
     check_solver(name, objective.size, loss, penalty)
+    if name == "prox-newton" and penalty.smooth:
+        name = "newton-cholesky"  # they are the same then, and this one knows what to do with a singular Hessian
     options = dict(problem.solver_options)
     if name == "newton-cholesky":
         options["rank_tol"] = RANK_TOL[dtype]
@@ -148,7 +159,8 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     elif not loss.smooth and name != "gd":
         run = minimise_with_kinks
     result = run(objective, engine, [fit], callbacks, dtype=dtype)[0]
-    return Outcome(result._replace(n_sweeps=result.n_sweeps + extra + asked), name, classes)
+    result = result._replace(n_sweeps=result.n_sweeps + extra + asked)
+    return Outcome(result, name, classes, constant if penalty.none and moments.n_used > 1 else 0)
 
 
 def start_from_sample(objective: Objective, fit: Fit, sample: Sample, dtype: np.dtype) -> Fit:

@@ -16,6 +16,8 @@ from ..protocol import Array
 
 ROUNDS = 200  # of coordinate descent and face steps
 CYCLES = 10  # of coordinate descent between two looks at the face
+FLAT = 1e-13  # curvature below this share of the largest is none
+LINEAR = 1e-9  # a share of the slope that is not rounding
 PRECISION = 1e-13  # of the subproblem's own residual, relative
 
 
@@ -96,13 +98,7 @@ def _face_steps(v: Array, slope: Array, hess: Array, pieces: tuple[Array, Array,
         side = np.sign(v - kink)[free]
         part = slope[free] + l1[free] * side
         inner = hess[np.ix_(free, free)]
-        try:
-            factor = scipy.linalg.cho_factor(inner, lower=True, check_finite=False)
-            if np.diag(factor[0]).min() ** 2 <= 1e-13 * np.diag(inner).max():
-                return v  # no strict minimum on this face: leave it to coordinate descent
-            move = -scipy.linalg.cho_solve(factor, part, check_finite=False)
-        except scipy.linalg.LinAlgError:
-            return v
+        move, curved = _face_move(inner, part)
         # How far until a coefficient meets its bound, or its kink
         stop = np.where(move > 0, upper[free], lower[free])
         meets = (l1[free] > 0) & (side * move < 0)
@@ -110,17 +106,37 @@ def _face_steps(v: Array, slope: Array, hess: Array, pieces: tuple[Array, Array,
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = np.where(move != 0, (stop - v[free]) / move, np.inf)
         first = int(np.argmin(reach))
-        step = min(1.0, float(reach[first]))
+        if not curved and not np.isfinite(reach[first]):
+            return v  # falls for ever: the penalty does not hold what the data leave open
+        step = min(1.0 if curved else np.inf, float(reach[first]))
         change = np.zeros_like(v)
         change[free] = step * move
-        if step < 1.0:
+        met = step == reach[first]
+        if met:
             change[free[first]] = stop[first] - v[free[first]]
         slope = slope + hess @ change
         v += change
-        if step == 1.0:
+        if not met:
             return v
         v[free[first]] = stop[first]
     return v
+
+
+def _face_move(hess: Array, slope: Array) -> tuple[Array, bool]:
+    """The Newton step on a face and True; where the model is linear in some direction and falls, that one and False."""
+    try:
+        factor = scipy.linalg.cho_factor(hess, lower=True, check_finite=False)
+        if np.diag(factor[0]).min() ** 2 > FLAT * np.diag(hess).max():
+            return -scipy.linalg.cho_solve(factor, slope, check_finite=False), True
+    except scipy.linalg.LinAlgError:
+        pass
+    values, vectors = scipy.linalg.eigh(hess, check_finite=False)
+    curved = values > FLAT * len(slope) * max(values[-1], 0.0)
+    along = vectors.T @ slope
+    linear = vectors[:, ~curved] @ along[~curved]
+    if np.abs(linear).max(initial=0.0) > LINEAR * np.abs(slope).max(initial=0.0):
+        return -linear, False
+    return -(vectors[:, curved] @ (along[curved] / values[curved])), True
 
 
 def _accelerated(theta: Array, grad: Array, hess: Array, omega: Any, precision: float, limit: int = 20_000) -> Array:
