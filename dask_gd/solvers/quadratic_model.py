@@ -14,10 +14,11 @@ import scipy.linalg
 
 from ..protocol import Array
 
+PATIENCE = 5  # rounds without a lower residual
 ROUNDS = 200  # of coordinate descent and face steps
 CYCLES = 10  # of coordinate descent between two looks at the face
 FLAT = 1e-13  # curvature below this share of the largest is none
-LINEAR = 1e-9  # a share of the slope that is not rounding
+LINEAR = 1e-11  # a share of the gradient that is not rounding
 PRECISION = 1e-13  # of the subproblem's own residual, relative
 
 
@@ -51,7 +52,7 @@ def _coordinate_descent(
     slope[flat] = 0.0 if not l1.any() else slope[flat]
     size = max(float(np.abs(grad).max(initial=0.0)), float(l1.max(initial=0.0)), np.finfo(float).tiny)
     every = np.arange(len(v))
-    last = np.inf
+    lowest, stuck = np.inf, 0
     for _ in range(ROUNDS):
         for cycle in range(CYCLES):
             # All coordinates first, then those that are away from kinks and bounds.
@@ -68,12 +69,17 @@ def _coordinate_descent(
                     moved = max(moved, abs(move) * diagonal[j])
             if moved <= precision * size:
                 break
-        v = _face_steps(v, grad + hess @ (v - theta), hess, pieces)
+        v = _face_steps(v, grad + hess @ (v - theta), hess, pieces, LINEAR * size)
         slope = grad + hess @ (v - theta)
         residual = float(np.abs(v - _prox(v - slope / diagonal, l1 / diagonal, kink, lower, upper)).max(initial=0.0))
-        if residual * float(diagonal.max(initial=0.0)) <= precision * size or residual >= last:
+        residual *= float(diagonal.max(initial=0.0))
+        if residual <= precision * size:
             break
-        last = residual
+        # A round may raise the residual on its way to another face, but not time and again.
+        stuck = 0 if residual < lowest else stuck + 1
+        lowest = min(lowest, residual)
+        if stuck > PATIENCE:
+            break
     return v
 
 
@@ -87,7 +93,7 @@ def _free(v: Array, l1: Array, kink: Array, lower: Array, upper: Array) -> Array
     return np.asarray(((v != kink) | (l1 == 0)) & (v > lower) & (v < upper))
 
 
-def _face_steps(v: Array, slope: Array, hess: Array, pieces: tuple[Array, Array, Array, Array]) -> Array:
+def _face_steps(v: Array, slope: Array, hess: Array, pieces: tuple[Array, Array, Array, Array], linear: float) -> Array:
     """Newton steps on the free coefficients, each cut at the first kink or bound; every step lowers the model."""
     l1, kink, lower, upper = pieces
     v = v.copy()
@@ -98,7 +104,7 @@ def _face_steps(v: Array, slope: Array, hess: Array, pieces: tuple[Array, Array,
         side = np.sign(v - kink)[free]
         part = slope[free] + l1[free] * side
         inner = hess[np.ix_(free, free)]
-        move, curved = _face_move(inner, part)
+        move, curved = _face_move(inner, part, linear)
         # How far until a coefficient meets its bound, or its kink
         stop = np.where(move > 0, upper[free], lower[free])
         meets = (l1[free] > 0) & (side * move < 0)
@@ -122,8 +128,9 @@ def _face_steps(v: Array, slope: Array, hess: Array, pieces: tuple[Array, Array,
     return v
 
 
-def _face_move(hess: Array, slope: Array) -> tuple[Array, bool]:
-    """The Newton step on a face and True; where the model is linear in some direction and falls, that one and False."""
+def _face_move(hess: Array, slope: Array, least: float) -> tuple[Array, bool]:
+    """The Newton step on a face and True; where the model is linear in some direction and falls by more than the
+    ``least`` that counts, that direction and False."""
     try:
         factor = scipy.linalg.cho_factor(hess, lower=True, check_finite=False)
         if np.diag(factor[0]).min() ** 2 > FLAT * np.diag(hess).max():
@@ -134,7 +141,7 @@ def _face_move(hess: Array, slope: Array) -> tuple[Array, bool]:
     curved = values > FLAT * len(slope) * max(values[-1], 0.0)
     along = vectors.T @ slope
     linear = vectors[:, ~curved] @ along[~curved]
-    if np.abs(linear).max(initial=0.0) > LINEAR * np.abs(slope).max(initial=0.0):
+    if np.abs(linear).max(initial=0.0) > least:
         return -linear, False
     return -(vectors[:, curved] @ (along[curved] / values[curved])), True
 
