@@ -185,7 +185,7 @@ class GroupLasso:
         """For θ = even·w: in each group a multiple of this penalty's own scale, so that the norm stays a norm."""
         own = np.broadcast_to(self.scale, scale.shape)
         size = np.bincount(self.groups, minlength=len(self.alpha))
-        mean = np.exp(np.bincount(self.groups, np.log(scale / own), len(self.alpha)) / size)
+        mean = np.exp(np.bincount(self.groups, np.log(scale / own), len(self.alpha)) / np.maximum(size, 1))
         return np.asarray(own * mean[self.groups])
 
     def project(self, w: Array) -> Array:

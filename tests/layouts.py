@@ -8,7 +8,10 @@ def chunked(rows, columns):
     def wrap(X, *vectors):
         n, d = X.shape
         cut = rows(n)
-        return (da.from_array(X, chunks=(cut, columns(d))), *(da.from_array(v, chunks=(cut, *v.shape[1:])) for v in vectors))
+        return (
+            da.from_array(X, chunks=(cut, columns(d))),
+            *(da.from_array(v, chunks=(cut, *v.shape[1:])) for v in vectors),
+        )
 
     return wrap
 

@@ -199,7 +199,11 @@ def test_groups(kind, standardize, layout):
     groups = np.array(["a", "b", "a", "b", "c", "b"])
     alpha = 0.12
     model = dask_gd.GeneralizedLinearRegressor(
-        family="normal" if kind == "real" else "poisson", alpha=alpha, l1_ratio=1.0, groups=groups, standardize=standardize
+        family="normal" if kind == "real" else "poisson",
+        alpha=alpha,
+        l1_ratio=1.0,
+        groups=groups,
+        standardize=standardize,
     )
     Z, z, t = LAYOUTS[layout](X, y, s)
     model.fit(Z, z, t)

@@ -4,6 +4,8 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +96,13 @@ def test_all_is_what_there_is():
     assert PUBLIC == sorted(set(PUBLIC))
     for name in PUBLIC:
         assert getattr(dask_gd, name).__module__.startswith("dask_gd")
+
+
+def test_the_table_of_losses_is_the_registry():
+    """Adding a loss is a class and its row here."""
+    from dask_gd.losses import LOSSES
+
+    text = (Path(dask_gd.__file__).resolve().parents[1] / "docs" / "losses.rst").read_text()
+    table = text.split("Losses\n------")[1].split("Penalties\n---------")[0].split("Other parameters")[0]
+    rows = [line.split(" - ", 1)[1] for line in table.splitlines() if line.startswith("   * - `")]
+    assert sorted(name for row in rows for name in re.findall(r"`([^`]+)`", row)) == sorted(LOSSES)

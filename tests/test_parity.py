@@ -5,15 +5,12 @@ The objective is evaluated here, in NumPy, as scikit-learn documents it; scikit-
 
 import functools
 
-import dask.array as da
 import numpy as np
 import pytest
-import scipy.sparse as sp
 import sklearn.linear_model as theirs
+from layouts import LAYOUTS
 from scipy.special import expit
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits
-
-from layouts import LAYOUTS
 
 import dask_gd
 from dask_gd import GDClassifier, GDRegressor, LinearRegression, LogisticRegression, Ridge

@@ -20,8 +20,8 @@ from .predict import map_rows, margins
 class HuberRegressor(LinearRegressorBase):
     """Huber's robust regression with its scale: minimises Σ s (σ + σ H((y - x·w - b - o)/σ)) + α ‖w‖² over w, b and σ.
 
-    H(z) = z² for |z| ≤ ε, 2ε|z| - ε² beyond, so that outliers pull with bounded force. The scale σ is found together
-    with the coefficients: scaling y scales the model.
+    H(z) = z² for abs(z) ≤ ε, 2ε abs(z) - ε² beyond, so that outliers pull with bounded force. The scale σ is found
+    together with the coefficients: scaling y scales the model.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class HuberRegressor(LinearRegressorBase):
     scale_ : float
         σ, in units of y.
     outliers_ : ndarray of bool of shape (n,)
-        Rows with |r| > ε σ; only after a fit of data in memory. :meth:`outliers` gives them for any data.
+        Rows with abs(r) > ε σ; only after a fit of data in memory. :meth:`outliers` gives them for any data.
     {fitted}
 
     References

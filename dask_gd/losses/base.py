@@ -122,6 +122,12 @@ class Custom(Loss):
     def inverse_link(self, eta: Array) -> Array:
         return eta if self.mean is None else self.mean(eta)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Custom) and (self.functions, self.mean) == (other.functions, other.mean)
+
+    def __hash__(self) -> int:
+        return hash((self.functions, self.mean))
+
 
 class Smoothable(Protocol):
     """A loss with kinks: ``smoothed(width)`` lies below it, by at most a multiple of the width, and has none."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class Logistic(Loss):
 class Softmax(Loss):
     """ℓ(y, η) = log Σ_k e^{η_k} - η_y for y in {0, …, K-1}; K margins a row, symmetric over the classes."""
 
-    n_outputs: int
+    n_outputs: int = field()
     curvature: float = 0.5
     classification = True
     probabilities = True
@@ -162,7 +162,7 @@ class OneVsRest(Loss):
     """Σ_k ℓ(1{y = k}, η_k): one two-class loss for each of K classes, all in one sweep."""
 
     loss: Loss
-    n_outputs: int
+    n_outputs: int = field()
     classification = True
 
     @property

@@ -305,7 +305,9 @@ class GeneralizedLinear(Loss):
         return self.link_name in CONVEX and CONVEX[self.link_name](self.family.power)
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
-        limit = 28.0 if eta.dtype == np.float32 else 200.0
+        # Powers of the mean must not overflow: the more of them, the sooner the tangent begins.
+        power = getattr(self.family, "power", 2.0)
+        limit = (28.0 if eta.dtype == np.float32 else 200.0) / max(1.0, power / 3, (2 - power) / 2.5)
         inside, bounded = None, eta
         if self.link_name == "log":
             bounded = np.clip(eta, -limit, limit)
@@ -323,7 +325,9 @@ class GeneralizedLinear(Loss):
         variance = self.family.variance(mean)
         slope = residual / variance * first
         if tangent:
-            value = value + slope * (eta - bounded)
+            # At the low end of a loss that rises, the tangent would fall below 0: there the loss is flat.
+            slope = np.where((eta < bounded) & (slope > 0), 0, slope)
+            value = value + slope * np.clip(eta - bounded, -1e9, 1e9)  # a margin may be infinite, and the slope 0
         if order < 2:
             return Derivatives(value, slope if order else None)
         expected = first * first / variance
@@ -331,6 +335,7 @@ class GeneralizedLinear(Loss):
             bend = self.family.log_link_curvature(y, mean)
         else:
             bend = expected * (1 - residual * self.family.log_slope(mean)) + residual / variance * second
+            bend = np.maximum(bend, 0) if self.convex else bend  # rounding where the terms cancel
         if tangent:
             bend = np.where(bounded == eta, bend, 0)
         return Derivatives(value, slope, bend, expected=None if self.convex else expected)

@@ -32,7 +32,10 @@ class Squared(Loss):
 @register("huber")
 @dataclass(frozen=True)
 class Huber(Loss):
-    """ℓ(y, η) = ½ r² for |r| ≤ δ, δ|r| - ½ δ² beyond (Huber, *Robust Estimation of a Location Parameter*, 1964)."""
+    """ℓ(y, η) = ½ r² for abs(r) ≤ δ, δ abs(r) - ½ δ² beyond.
+
+    Source: Huber, *Robust Estimation of a Location Parameter*, Annals of Mathematical Statistics 35 (1964).
+    """
 
     delta: float = 1.35
     curvature: float = 1.0
@@ -75,6 +78,9 @@ class HuberWithScale(Loss):
 
     def inverse_link(self, eta: Array) -> Array:
         return eta[..., :1, :]
+
+    def link(self, mean: Array) -> Array:
+        return np.append(mean, 1.0)
 
     def start(self, mean: Array, spread: Array) -> Array:
         return np.concatenate([mean, np.where(spread > 0, spread, 1.0)])

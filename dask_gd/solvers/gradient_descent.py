@@ -12,6 +12,7 @@ import numpy as np
 from ..protocol import Answer, Array, Conversation, Query
 from .line_search import search_points
 
+ROUNDS = 20  # of ever shorter trial steps
 LEARNING_RATES = ("auto", "constant", "invscaling", "adaptive", "armijo")
 
 
@@ -72,7 +73,7 @@ class GradientDescent:
     def _armijo(self, state: GradientDescentState) -> Conversation:
         reach = 64.0 if state.iteration == 0 else 2.0  # the first sweep looks wide around eta0
         steps = state.eta * reach * 0.5 ** np.arange(9 if state.iteration == 0 else 4)
-        while True:
+        for _ in range(ROUNDS):
             points = np.stack([self._descend(state, eta) for eta in steps])
             promised = self._promised(state, points)
             if not promised[0] < -1e-17 * abs(state.value):

@@ -67,8 +67,8 @@ def main() -> None:
         seconds = time.perf_counter() - started
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
         print(
-            f"{name:14s} {model.solver_:8s} {seconds:6.1f} s  {model.n_sweeps_:4d} sweeps  converged {model.converged_}  "
-            f"peak {peak:,.0f} MiB  non-zero {np.count_nonzero(model.coef_):,}"
+            f"{name:14s} {model.solver_:8s} {seconds:6.1f} s  {model.n_sweeps_:4d} sweeps  "
+            f"converged {model.converged_}  peak {peak:,.0f} MiB  non-zero {np.count_nonzero(model.coef_):,}"
         )
 
 
