@@ -157,7 +157,7 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
     elif stalled:
         run.converged = norm <= STALLED[dtype]
         run.message = (
-            "converged to rounding" if run.converged else "no step lowers the objective any more: scale the columns"
+            "converged to rounding" if run.converged else f"no step lowers the objective any more: {objective.advice}"
         )
     elif run.iteration >= fit.max_iter:
         run.converged = fit.tol is None

@@ -16,6 +16,7 @@ import numpy as np
 
 from .kernels import LossKernel, Moments
 from .losses import Loss
+from .losses.base import REALS
 from .penalties import Penalty
 from .protocol import Answer, Array, Block, Points, PointSums, Query, Solver, Sums
 
@@ -156,6 +157,13 @@ class Objective:
     def start_margins(self) -> Array:
         """The margins (k,) of the constant model that a fit starts from."""
         return np.asarray(self.loss.start(*self.targets()), dtype=float).reshape(self.n_outputs)
+
+    @property
+    def advice(self) -> str:
+        """What to change where a fit is stuck."""
+        if self.loss.margins == REALS:
+            return "scale the columns"
+        return "the minimum may lie on the border of the link's domain; take another link, or scale the columns"
 
     @property
     def typical(self) -> float:

@@ -17,13 +17,14 @@ Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 VALUE = frozenset({"value"})
 GRADIENT = frozenset({"value", "grad"})
 HESSIAN = frozenset({"value", "grad", "hess"})
+EXPECTED = frozenset({"value", "grad", "hess", "expected"})  # with the expected Hessian, which is never indefinite
 
 
 class Query(NamedTuple):
     """What one fit asks about: ``t`` points and what is wanted there.
 
     ``theta`` has shape (t, p): every row is one point in the solver's own coordinates (p = free parameters of the
-    fit). ``want`` is one of :data:`VALUE`, :data:`GRADIENT`, :data:`HESSIAN`.
+    fit). ``want`` is one of :data:`VALUE`, :data:`GRADIENT`, :data:`HESSIAN`, :data:`EXPECTED`.
     """
 
     theta: Array

@@ -9,10 +9,10 @@ import numpy as np
 
 from ..losses import Loss
 from ..losses.base import REALS
-from ..protocol import Array, Block, Points, PointSums, Sums
+from ..protocol import EXPECTED, GRADIENT, HESSIAN, VALUE, Array, Block, Points, PointSums, Sums
 from .rows import row_slices, take_rows
 
-ORDER = {frozenset({"value"}): 0, frozenset({"value", "grad"}): 1, frozenset({"value", "grad", "hess"}): 2}
+ORDER = {VALUE: 0, GRADIENT: 1, HESSIAN: 2, EXPECTED: 2}
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,7 @@ class _Accumulator:
         self.loss = loss
         self.shape = (t, k, d)
         self.order = ORDER[points.want]
+        self.expected = points.want == EXPECTED
         # A copy, always: an array fresh from a message may be misaligned, and NumPy then leaves BLAS for a slow loop
         # with other bits.
         self.W = np.array(points.W.reshape(t * k, d), dtype=dtype, order="C")
@@ -89,7 +90,7 @@ class _Accumulator:
         self.grad_w += first[0] @ X if t * k == 1 else np.asarray((X.T @ first.T).T)
         if out.second is None:
             return
-        second = out.second if out.expected is None else out.expected
+        second = out.expected if self.expected and out.expected is not None else out.second
         second = (second if weight is None else second * weight).reshape(t, k, -1).astype(X.dtype, copy=False)
         gram: tuple[Array, Array, float] | None = None
         for i in range(t):
@@ -113,7 +114,9 @@ class _Accumulator:
         return np.where(weight > 0, value * np.where(weight > 0, weight, 1), 0)  # 0 · ∞ = 0: the row is not there
 
     def _gram(self, X: Any, weight: Array) -> tuple[Array, Array, float]:
-        """Xᵀ diag(weight) X, Xᵀ weight and Σ weight, for weight ≥ 0."""
+        """Xᵀ diag(weight) X, Xᵀ weight and Σ weight."""
+        if not self.loss.convex and (weight < 0).any():
+            return self._signed_gram(X, weight)
         root = np.sqrt(weight)
         if isinstance(X, np.ndarray):
             if self.scratch.shape[0] < X.shape[0]:  # reused: under a nanny a fresh array is fresh memory each time
@@ -126,6 +129,11 @@ class _Accumulator:
             A = diags_array(root) @ X
             ww = (A.T @ A).toarray()
         return ww, X.T @ weight, float(weight.sum(dtype=np.float64))
+
+    def _signed_gram(self, X: Any, weight: Array) -> tuple[Array, Array, float]:
+        """The same for weights of either sign: those above zero less those below."""
+        above, below = self._gram(X, np.maximum(weight, 0)), self._gram(X, np.maximum(-weight, 0))
+        return above[0] - below[0], above[1] - below[1], above[2] - below[2]
 
     def _add_rank_one(self, i: int, X: Any, u: Array, sign: float) -> None:
         """Add ± Σ_rows (u ⊗ x)(u ⊗ x)ᵀ, one Gram of stacked scaled copies."""

@@ -35,7 +35,7 @@ class Derivatives(NamedTuple):
     """ℓ and, as far as asked for, its derivatives in the margins.
 
     The second derivative of a row is the matrix diag(second) + ``sign`` uuᵀ. Where it may be negative ``expected``
-    holds a value ≥ 0 that Newton's method takes in its place (Fisher scoring).
+    holds a value ≥ 0, for which Newton's method asks where the Hessian is indefinite (Fisher scoring).
     """
 
     value: Array

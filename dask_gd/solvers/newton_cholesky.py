@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import scipy.linalg
 
-from ..protocol import GRADIENT, HESSIAN, Answer, Array, Conversation, Query
+from ..protocol import EXPECTED, GRADIENT, HESSIAN, Answer, Array, Conversation, Query
 from .line_search import search, search_points, sufficient
 
 SHRINK = 0.1  # a step with a kept factor must shrink the decrement at least so much
 # Shares of the mean eigenvalue, each row tried in one sweep.
 DAMPING = 10.0 ** np.array([np.arange(-6.0, 4.0), np.arange(4.0, 14.0)])
+NEGATIVE = 1e-8  # a share of the largest curvature
 LINEAR = 1e-6  # a share of the gradient in the null space that no rounding makes
 
 
@@ -61,6 +62,27 @@ def factorise(matrix: Array, rank_tol: float) -> Factor:
     return Factor(None, values[kept], vectors[:, kept], vectors[:, ~kept])
 
 
+def is_indefinite(hess: Array) -> bool:
+    """Whether a Hessian has negative curvature that is no rounding."""
+    if not np.isfinite(hess).all():
+        return False
+    shifted = hess + NEGATIVE * max(float(np.abs(np.diag(hess)).max(initial=0.0)), np.finfo(float).tiny) * np.eye(
+        len(hess)
+    )
+    try:
+        scipy.linalg.cholesky(shifted, lower=True, check_finite=False)
+    except scipy.linalg.LinAlgError:
+        return True
+    return False
+
+
+def definite(theta: Array, answer: Answer) -> Conversation:
+    """The answer at θ, its Hessian replaced by the expected one (Fisher scoring) where it is indefinite."""
+    if is_indefinite(answer.hess[0]):
+        answer = yield Query(theta[None], EXPECTED)
+    return answer
+
+
 class NewtonState(NamedTuple):
     theta: Array
     value: float
@@ -96,6 +118,7 @@ class NewtonCholesky:
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None], HESSIAN)
+        answer = yield from definite(theta, answer)
         return self._state(theta, answer, np.inf, None)
 
     def step(self, state: NewtonState) -> Conversation:
@@ -110,6 +133,7 @@ class NewtonCholesky:
         if not sufficient(answer.value[0], state.value, 1.0, slope):
             if not state.exact:  # the kept factor misled: take the Hessian here and try again
                 answer = yield Query(state.theta[None], HESSIAN)
+                answer = yield from definite(state.theta, answer)
                 return self._state(state.theta, answer, np.inf, None)
             steps = 0.5 ** np.arange(1, 13)
             found = yield from search(state.theta, state.direction, state.value, slope, steps)
@@ -119,6 +143,8 @@ class NewtonCholesky:
             theta = state.theta + step * state.direction
             answer = yield Query(theta[None], HESSIAN)
             kept = None
+        if not kept:
+            answer = yield from definite(theta, answer)
         new = self._state(theta, answer, step, kept)
         if kept and new.decrement > SHRINK * state.decrement:
             # not as near as it seemed: the next query asks for the Hessian
@@ -129,6 +155,7 @@ class NewtonCholesky:
         """The best of several damped steps: where the Hessian says little about the objective, as at a kink."""
         if not state.exact:
             answer = yield Query(state.theta[None], HESSIAN)
+            answer = yield from definite(state.theta, answer)
             return self._state(state.theta, answer, np.inf, None)
         for shares in DAMPING:
             moves = -state.factor.damped(state.grad, shares)
@@ -136,6 +163,7 @@ class NewtonCholesky:
             if found is not None:
                 theta = state.theta + moves[found[0]]
                 answer = yield Query(theta[None], HESSIAN)
+                answer = yield from definite(theta, answer)
                 return self._state(theta, answer, float(1 / (1 + shares[found[0]])), None)
         return state._replace(step=0.0)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..protocol import GRADIENT, HESSIAN, Answer, Array, Conversation, Query
 from .line_search import search, search_points, sufficient
-from .newton_cholesky import DAMPING, SHRINK
+from .newton_cholesky import DAMPING, SHRINK, definite
 from .quadratic_model import minimise_model
 
 
@@ -48,6 +48,7 @@ class ProxNewton:
     def init(self, theta: Array) -> Conversation:
         theta = self.nonsmooth.project(theta)
         answer = yield Query(theta[None], HESSIAN)
+        answer = yield from definite(theta, answer)
         return self._state(theta, answer, np.inf, None)
 
     def step(self, state: ProxNewtonState) -> Conversation:
@@ -58,6 +59,7 @@ class ProxNewton:
         if not sufficient(answer.value[0], state.value, 1.0, state.fall):
             if not state.exact:
                 answer = yield Query(state.theta[None], HESSIAN)
+                answer = yield from definite(state.theta, answer)
                 return self._state(state.theta, answer, np.inf, None)
             found = yield from search(state.theta, move, state.value, state.fall, 0.5 ** np.arange(1, 13))
             if found is None:
@@ -66,6 +68,8 @@ class ProxNewton:
             theta = state.theta + step * move
             answer = yield Query(theta[None], HESSIAN)
             kept = None
+        if kept is None:
+            answer = yield from definite(theta, answer)
         new = self._state(theta, answer, step, kept)
         if kept is not None and new.decrement > SHRINK * state.decrement:
             return new._replace(exact=False, stale=True)
@@ -83,6 +87,7 @@ class ProxNewton:
             found = yield from search_points(points, state.value, promised)
             if found is not None:
                 answer = yield Query(points[found[0]][None], HESSIAN)
+                answer = yield from definite(points[found[0]], answer)
                 return self._state(points[found[0]], answer, float(1 / (1 + shares[found[0]])), None)
         return state._replace(step=0.0)
 
