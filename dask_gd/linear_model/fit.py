@@ -132,8 +132,8 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     constant = objective.pin_constant(penalty)
     name = problem.solver
     if name == "auto":
-        name = choose_solver(moments.n_rows, objective.size, penalty.smooth)
-    check_solver(name, objective.size, loss, penalty)
+        name = choose_solver(moments.n_rows, objective.free.size, penalty.smooth)
+    check_solver(name, objective.free.size, loss, penalty)
     if name == "prox-newton" and penalty.smooth:
         name = "newton-cholesky"  # they are the same then, and this one knows what to do with a singular Hessian
     options = dict(problem.solver_options)
