@@ -13,8 +13,9 @@ REFUSED_PARAMETERS = 20_000  # 3 GiB a Hessian
 
 
 def choose_solver(n_rows: float, size: int, smooth: bool = True) -> str:
-    """Newton where the Hessian of ``size`` parameters, free or not, is cheap; else L-BFGS, or FISTA for a penalty that is not smooth.
+    """Newton where a Hessian is cheap; else L-BFGS, or FISTA for a penalty that is not smooth.
 
+    ``size`` counts all coefficients, also those that are held at 0: the Hessian has them too.
     Newton needs about 6 sweeps whatever the conditioning, L-BFGS 35 to 170; a Hessian of p parameters costs about
     p/20 gradient passes and p² memory (measured; see the architecture page).
     """
