@@ -27,7 +27,8 @@ class LinearSVC(LinearClassifierBase):
         C > 0, the weight of the data against the penalty; ``inf``: no penalty.
     {fit_intercept}
     class_weight : dict, "balanced" or None, default=None
-        Multiplies the sample weights by class; "balanced" gives every class the same total.
+        Multiplies the sample weights by class; "balanced" gives every class the same total. (Of several classes,
+        liblinear weighs the rows of the class that stands against the rest, and no others.)
     {solver}
 
     Attributes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import higgs_like
+import models
 import pass_speed
 import round_overhead
 from common import table
@@ -10,7 +11,7 @@ from common import table
 
 def main() -> None:
     figures = []
-    for benchmark in (pass_speed, round_overhead, higgs_like):
+    for benchmark in (pass_speed, round_overhead, higgs_like, models):
         figures += benchmark.main([])
         print(flush=True)
     print(table(["figure", "measured", "target"], figures))
