@@ -188,16 +188,19 @@ class Objective:
 
     def kernel(self, queries: Sequence[Query], models: Sequence[Model]) -> LossKernel:
         """One kernel for the queries of all fits; points that want the same are stacked."""
-        stacks: dict[frozenset[str], list[tuple[Array, Array]]] = {}
+        stacks: dict[frozenset[str], list[tuple[Array, ...]]] = {}
         for query, model in zip(queries, models, strict=True):
-            stacks.setdefault(query.want, []).append(self._data_points(query.theta, model.coordinates))
-        points = tuple(
-            Points(np.concatenate([W for W, _ in parts]), np.concatenate([b for _, b in parts]), want)
-            for want, parts in stacks.items()
-        )
+            parts: tuple[Array, ...] = self._data_points(query.theta, model.coordinates)
+            if query.direction is not None:
+                parts += self._data_points(query.direction, model.coordinates)
+            stacks.setdefault(query.want, []).append(parts)
+        points = []
+        for want, stack in stacks.items():
+            W, b, *direction = (np.concatenate(parts) for parts in zip(*stack, strict=True))
+            points.append(Points(W, b, want, (direction[0], direction[1]) if direction else None))
         # A name of its own for each kind, so that Dask and the engine learn how long each runs.
         name = "hessian" if any("hess" in want for want in stacks) else "gradient"
-        return LossKernel(self.loss, points, self.origin, name)
+        return LossKernel(self.loss, tuple(points), self.origin, name)
 
     def _data_points(self, theta: Array, coordinates: Coordinates) -> tuple[Array, Array]:
         w, b = self._split(theta)
@@ -236,6 +239,14 @@ class Objective:
         delta = (center if self.origin is None else center - self.origin) if self.fit_intercept else 0.0
         grad_w = (sums.grad_w - delta * sums.grad_b[..., None]) / (self.total * scale) + penalty.grad(W) / scale
         grad = self._join(grad_w, sums.grad_b / self.total)
+        if sums.diag_ww is not None and sums.diag_wb is not None and sums.diag_bb is not None:
+            diagonal = sums.diag_ww - 2 * delta * sums.diag_wb + np.square(delta) * sums.diag_bb[..., None]
+            diagonal = np.maximum(diagonal, 0.0) / self.total + penalty.curvature
+            return Answer(value, grad, hess_diag=self._join(diagonal / (scale * scale), sums.diag_bb / self.total))
+        if query.direction is not None and sums.product_w is not None and sums.product_b is not None:
+            product = (sums.product_w - delta * sums.product_b[..., None]) / (self.total * scale)
+            product = product + penalty.curvature * self._split(query.direction)[0] / (scale * scale)
+            return Answer(value, grad, hess_product=self._join(product, sums.product_b / self.total))
         if sums.hess_ww is None or sums.hess_wb is None or sums.hess_bb is None:
             return Answer(value, grad)
         hess = np.stack(

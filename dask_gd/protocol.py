@@ -18,17 +18,22 @@ VALUE = frozenset({"value"})
 GRADIENT = frozenset({"value", "grad"})
 HESSIAN = frozenset({"value", "grad", "hess"})
 EXPECTED = frozenset({"value", "grad", "hess", "expected"})  # with the expected Hessian, which is never indefinite
+DIAGONAL = frozenset({"value", "grad", "hess_diag"})  # of the expected Hessian, where there is one
+PRODUCT = frozenset({"hess_product"})  # of the same Hessian with the query's direction
+SAMPLED = frozenset({"hess", "sample"})  # the Hessian on the row sample, which costs no sweep
 
 
 class Query(NamedTuple):
     """What one fit asks about: ``t`` points and what is wanted there.
 
     ``theta`` has shape (t, p): every row is one point in the solver's own coordinates (p = free parameters of the
-    fit). ``want`` is one of :data:`VALUE`, :data:`GRADIENT`, :data:`HESSIAN`, :data:`EXPECTED`.
+    fit). ``want`` is one of :data:`VALUE`, :data:`GRADIENT`, :data:`HESSIAN`, :data:`EXPECTED`, :data:`DIAGONAL`,
+    :data:`PRODUCT`, :data:`SAMPLED`.
     """
 
     theta: Array
     want: frozenset[str] = GRADIENT
+    direction: Array | None = None  # (t, p), of a PRODUCT
 
 
 class Answer(NamedTuple):
@@ -37,6 +42,8 @@ class Answer(NamedTuple):
     value: Array  # (t,)
     grad: Array = np.zeros((0, 0))  # (t, p)
     hess: Array = np.zeros((0, 0, 0))  # (t, p, p)
+    hess_diag: Array = np.zeros((0, 0))  # (t, p)
+    hess_product: Array = np.zeros((0, 0))  # (t, p)
 
 
 class State(Protocol):
@@ -94,6 +101,7 @@ class Points(NamedTuple):
     W: Array  # (t, k, d)
     b: Array  # (t, k)
     want: frozenset[str]
+    direction: tuple[Array, Array] | None = None  # (t, k, d) and (t, k), of a PRODUCT
 
 
 class PointSums(NamedTuple):
@@ -105,6 +113,11 @@ class PointSums(NamedTuple):
     hess_ww: Array | None = None  # (t, k, d, k, d)
     hess_wb: Array | None = None  # (t, k, d, k)
     hess_bb: Array | None = None  # (t, k, k)
+    diag_ww: Array | None = None  # (t, k, d)
+    diag_wb: Array | None = None  # (t, k, d)
+    diag_bb: Array | None = None  # (t, k)
+    product_w: Array | None = None  # (t, k, d)
+    product_b: Array | None = None  # (t, k)
 
     def __add__(self, other: PointSums) -> PointSums:  # type: ignore[override]
         return PointSums._make(None if a is None else a + b for a, b in zip(self, other, strict=True))

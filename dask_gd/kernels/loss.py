@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..losses import Loss
+from ..losses import Derivatives, Loss
 from ..losses.base import REALS
-from ..protocol import EXPECTED, GRADIENT, HESSIAN, VALUE, Array, Block, Points, PointSums, Sums
+from ..protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Array, Block, Points, PointSums, Sums
 from .rows import row_slices, take_rows
 
-ORDER = {VALUE: 0, GRADIENT: 1, HESSIAN: 2, EXPECTED: 2}
+ORDER = {VALUE: 0, GRADIENT: 1, HESSIAN: 2, EXPECTED: 2, DIAGONAL: 2, PRODUCT: 2}
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class _Accumulator:
         self.loss = loss
         self.shape = (t, k, d)
         self.order = ORDER[points.want]
-        self.expected = points.want == EXPECTED
+        self.want = points.want
         # A copy, always: an array fresh from a message may be misaligned, and NumPy then leaves BLAS for a slow loop
         # with other bits.
         self.W = np.array(points.W.reshape(t * k, d), dtype=dtype, order="C")
@@ -63,7 +63,16 @@ class _Accumulator:
         self.value = np.zeros(t)
         self.grad_w = np.zeros((t * k, d))
         self.grad_b = np.zeros(t * k)
-        if self.order > 1:
+        if points.direction is not None:
+            self.U = np.array(points.direction[0].reshape(t * k, d), dtype=dtype, order="C")
+            self.c = points.direction[1].reshape(t * k, 1).astype(margin_dtype)
+            self.product_w = np.zeros((t * k, d))
+            self.product_b = np.zeros(t * k)
+        if self.want == DIAGONAL:
+            self.diag_ww = np.zeros((t * k, d))
+            self.diag_wb = np.zeros((t * k, d))
+            self.diag_bb = np.zeros(t * k)
+        if "hess" in self.want:
             self.scratch = np.zeros((0, d), dtype)
             self.hess_ww = np.zeros((t, k, d, k, d))
             self.hess_wb = np.zeros((t, k, d, k))
@@ -71,9 +80,7 @@ class _Accumulator:
 
     def add(self, X: Any, y: Array, weight: Array | None, offset: Array | None) -> None:
         t, k, _ = self.shape
-        # One column takes the matrix-vector product, many the matrix-matrix product.
-        eta = (X @ self.W[0])[None] if t * k == 1 else np.ascontiguousarray((X @ self.W.T).T)
-        eta = eta + self.b
+        eta = _margins(X, self.W) + self.b
         if offset is not None:
             eta = eta + offset
         if self.loss.n_outputs > 1:
@@ -86,11 +93,16 @@ class _Accumulator:
         first = out.first if weight is None else out.first * weight
         first = first.reshape(t * k, -1)
         self.grad_b += first.sum(axis=-1, dtype=np.float64)
-        first = first.astype(X.dtype, copy=False)
-        self.grad_w += first[0] @ X if t * k == 1 else np.asarray((X.T @ first.T).T)
+        self.grad_w += _transposed(X, first.astype(X.dtype, copy=False))
         if out.second is None:
             return
-        second = out.expected if self.expected and out.expected is not None else out.second
+        second = out.second if self.want == HESSIAN or out.expected is None else out.expected
+        if self.want == DIAGONAL:
+            self._add_diagonal(X, second, out, weight)
+            return
+        if self.want == PRODUCT:
+            self._add_product(X, second, out, weight)
+            return
         second = (second if weight is None else second * weight).reshape(t, k, -1).astype(X.dtype, copy=False)
         gram: tuple[Array, Array, float] | None = None
         for i in range(t):
@@ -107,6 +119,26 @@ class _Accumulator:
                 u = out.rank_one.reshape(t, k, -1)[i]
                 u = (u if weight is None else u * np.sqrt(weight)).astype(X.dtype, copy=False)
                 self._add_rank_one(i, X, u, out.sign)
+
+    def _add_diagonal(self, X: Any, second: Array, out: Derivatives, weight: Array | None) -> None:
+        """Add Σ D x², Σ D x and Σ D, with D_k the second derivative in the margin of output k alone."""
+        if out.rank_one is not None:
+            second = second + out.sign * out.rank_one**2
+        second = (second if weight is None else second * weight).reshape(len(self.W), -1)
+        self.diag_bb += second.sum(axis=-1, dtype=np.float64)
+        second = second.astype(X.dtype, copy=False)
+        self.diag_wb += _transposed(X, second)
+        self.diag_ww += _transposed(X * X if isinstance(X, np.ndarray) else X.power(2), second)
+
+    def _add_product(self, X: Any, second: Array, out: Derivatives, weight: Array | None) -> None:
+        """Add Σ x (D u) with u the margins of the direction and D the second derivative in the margins."""
+        u = (_margins(X, self.U) + self.c).reshape(second.shape)
+        change = second * u
+        if out.rank_one is not None:
+            change = change + out.sign * out.rank_one * (out.rank_one * u).sum(axis=-2, keepdims=True)
+        change = (change if weight is None else change * weight).reshape(len(self.W), -1)
+        self.product_b += change.sum(axis=-1, dtype=np.float64)
+        self.product_w += _transposed(X, change.astype(X.dtype, copy=False))
 
     def _weighted(self, value: Array, weight: Array) -> Array:
         if self.loss.margins == REALS:
@@ -157,6 +189,22 @@ class _Accumulator:
         grad_w, grad_b = self.grad_w.reshape(t, k, d), self.grad_b.reshape(t, k)
         if self.order == 0:
             return PointSums(self.value)
+        sums = PointSums(self.value, grad_w, grad_b)
         if self.order == 1:
-            return PointSums(self.value, grad_w, grad_b)
+            return sums
+        if self.want == DIAGONAL:
+            diagonal = self.diag_ww.reshape(t, k, d), self.diag_wb.reshape(t, k, d), self.diag_bb.reshape(t, k)
+            return sums._replace(diag_ww=diagonal[0], diag_wb=diagonal[1], diag_bb=diagonal[2])
+        if self.want == PRODUCT:
+            return sums._replace(product_w=self.product_w.reshape(t, k, d), product_b=self.product_b.reshape(t, k))
         return PointSums(self.value, grad_w, grad_b, self.hess_ww, self.hess_wb, self.hess_bb)
+
+
+def _margins(X: Any, W: Array) -> Array:
+    """W Xᵀ, (columns, n): one column takes the matrix-vector product, many the matrix-matrix product."""
+    return np.asarray((X @ W[0])[None] if len(W) == 1 else np.ascontiguousarray((X @ W.T).T))
+
+
+def _transposed(X: Any, rows: Array) -> Array:
+    """rows X, (columns, d)."""
+    return np.asarray(rows[0] @ X if len(rows) == 1 else (X.T @ rows.T).T)
