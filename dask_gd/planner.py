@@ -1,29 +1,272 @@
-"""Which solver a fit uses when the user leaves the choice to us, and which choices of the user's cannot work."""
+"""Which solver a fit uses when the user leaves the choice to us, why, what it will cost, and which choices cannot work.
+
+The choice depends on the shape of the data, the loss and the penalty alone, never on a clock or on the number of
+workers: the same fit takes the same solver, and so gives the same bits, everywhere. Seconds are those of a machine
+whose constants stand below; they rank the solvers and are no promise.
+"""
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
 from .losses import Loss
+from .losses.base import REALS
 from .penalties import Penalty
+from .protocol import Extent
 from .solvers import SOLVERS
 
-NEWTON_PARAMETERS = 300  # up to here a Hessian costs a few gradient passes and saves tens
-NEWTON_FLOPS = 2e9  # a Hessian cheaper than this is always worth it
-MAX_PARAMETERS = 4000  # of a Hessian, p² numbers in every partial sum
+SQUARES_FEATURES = 4000  # up to here sums of products fit every worker: d² numbers in each partial sum
+MAX_PARAMETERS = 4000  # of a Hessian that "auto" would form
 REFUSED_PARAMETERS = 20_000  # 3 GiB a Hessian
+SLOWER = 1.5  # times as long may a fit take that needs fewer sweeps
+SQUARES_SLOWER = 5.0  # likewise for the one sweep that answers everything
+
+# Measured on one core of a Xeon (family 6, model 207), seconds.
+READ = 0.5e-9  # an entry of a dense X, in a pass for value and gradient
+READ_SPARSE = 4e-9  # a stored entry of a sparse X
+PRODUCT = 0.05e-9  # a product of the Hessian, n p d of them
+FACTOR = 0.03e-9  # p³ of them in a Cholesky factor on the client
+LATENCY = 0.015  # a round on the scheduler
+NOMINAL_THREADS = 4  # a choice must not depend on how many there are
+UNKNOWN_ROWS = 1e6
+UNKNOWN_PER_ROW = 100.0  # stored entries a row of a sparse X
+
+SAMPLE_PER_PARAMETER = 20  # rows of the sample for each feature: its Hessian is then within a quarter of the whole
+SAMPLE_GENEROUS = 500  # … and so many where they are small
+SAMPLE_SMALL_BYTES = 4 * 2**20
+SAMPLE_BYTES = 512 * 2**20
+SAMPLE_ROWS = 2000  # at the least
+WARM_SHARE = 0.05  # of the rows, at the most, for a start from a sample's optimum: fits on it cost a sweep or two
+WARM_PER_PARAMETER = 10  # and so many rows a parameter at the least
 
 
-def choose_solver(n_rows: float, size: int, smooth: bool = True) -> str:
-    """Newton where a Hessian is cheap; else L-BFGS, or FISTA for a penalty that is not smooth.
+class Option(NamedTuple):
+    """What one solver would cost."""
 
-    ``size`` counts all coefficients, also those that are held at 0: the Hessian has them too.
-    Newton needs about 6 sweeps whatever the conditioning, L-BFGS 35 to 170; a Hessian of p parameters costs about
-    p/20 gradient passes and p² memory (measured; see the architecture page).
+    solver: str
+    sweeps: int  # the first one included
+    seconds: float
+    memory: float  # bytes on the client
+    wire: float  # bytes from each batch in the largest sweep
+
+
+class Plan(NamedTuple):
+    """The choice of a solver, and what a fit is expected to cost; printed as text.
+
+    ``actual_sweeps`` and ``actual_seconds`` are None before the fit.
     """
-    p = size
-    cheap = p <= NEWTON_PARAMETERS or (p <= MAX_PARAMETERS and n_rows * p * p + p**3 <= NEWTON_FLOPS * 5)
-    if not smooth:  # no first-order method comes near on correlated columns, so the line is drawn later
-        return "prox-newton" if cheap or p <= MAX_PARAMETERS else "fista"
-    return "newton-cholesky" if cheap else "lbfgs"
+
+    title: str
+    extent: Extent
+    chosen: Option
+    why: str
+    squares: bool  # one sweep answers every question
+    sample_rows: int  # drawn in the first sweep
+    runner_up: Option | None
+    actual_sweeps: int | None = None
+    actual_seconds: float | None = None
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def __str__(self) -> str:
+        extent, chosen = self.extent, self.chosen
+        lines = [
+            self.title,
+            f"  data       {_describe(extent)}",
+            f"  machines   {_machines(extent)}",
+            f"  solver     {chosen.solver}",
+            f"  because    {self.why}",
+            f"  sweeps     about {chosen.sweeps}: {self._sweeps()}",
+            f"  reads      {_size(chosen.sweeps * extent.nbytes)} in all; up to {_size(chosen.wire)} come from a batch",
+            f"  memory     {_size(chosen.memory)} on the client; the data "
+            + ("stay on the workers" if extent.resident else "do not fit and are read again in every sweep"),
+            f"  time       about {_seconds(chosen.seconds)} on such a machine, without loading",
+        ]
+        if self.runner_up is not None:
+            other = self.runner_up
+            lines.append(
+                f"  instead    {other.solver}: about {other.sweeps} sweeps, {_seconds(other.seconds)}, "
+                f"{_size(other.memory)}"
+            )
+        if self.actual_sweeps is not None and self.actual_seconds is not None:
+            lines.append(f"  it took    {self.actual_sweeps} sweeps, {_seconds(self.actual_seconds)}")
+        return "\n".join(lines)
+
+    def _sweeps(self) -> str:
+        if self.squares:
+            return "one for the sums of products, which answer every question; one more where they are ill-conditioned"
+        rest = max(self.chosen.sweeps - 1, 0)
+        if self.sample_rows:
+            return f"one for the moments and a sample of {self.sample_rows:,} rows, {rest} of the solver"
+        return f"one for the moments, {rest} of the solver"
+
+
+def plan(
+    title: str,
+    extent: Extent,
+    loss: Loss,
+    *,
+    smooth: bool,
+    separable: bool = True,
+    solver: str = "auto",
+    max_iter: int = 1000,
+    precompute: bool | str = "auto",
+    condition: float | None = None,
+) -> Plan:
+    """The plan for data of this extent.
+
+    Parameters
+    ----------
+    title : str
+        The first line of the text.
+    extent : Extent
+    loss : Loss
+    smooth, separable : bool
+        Of the penalty.
+    solver : str
+        The user's choice, or "auto".
+    max_iter : int
+        What a solver of fixed steps would run to.
+    precompute : bool or "auto"
+        Whether a squared loss may answer from sums of products.
+    condition : float, optional
+        Of the standardised columns, where it is known.
+    """
+    known = extent._replace(
+        n_rows=UNKNOWN_ROWS if math.isnan(extent.n_rows) else extent.n_rows,
+        density=min(UNKNOWN_PER_ROW / extent.n_features, 1.0) if math.isnan(extent.density) else extent.density,
+    )
+    k, d = loss.n_outputs, extent.n_features
+    warm = warm_rows(known, loss) > 0
+    squares = squares_possible(loss, d, precompute)
+    options = {
+        name: _option(name, known, loss, max_iter=max_iter, squares=False, condition=condition, warm=warm)
+        for name in _candidates(loss, smooth=smooth, separable=separable, size=k * d)
+    }
+    direct = "newton-cholesky" if smooth else "prox-newton"
+    if solver == "auto":
+        if squares:
+            one = _option(direct, known, loss, max_iter=max_iter, squares=True, condition=condition, warm=False)
+            rest = sorted((o for o in options.values() if o.solver != direct), key=lambda o: o.seconds)
+            quickest = rest[0].seconds if rest else math.inf
+            if precompute is True or one.seconds <= max(SQUARES_SLOWER * quickest, 1.0):
+                why = f"a squared loss is its sums of products, and {d:,} columns have few enough of them"
+                return Plan(title, extent, one, why, True, 0, rest[0] if rest else None)
+            squares = False
+        ranked = sorted(options.values(), key=lambda o: o.seconds)
+        close = [o for o in ranked if o.seconds <= SLOWER * ranked[0].seconds]
+        chosen = min(close, key=lambda o: o.sweeps)
+        others = [o for o in ranked if o is not chosen]
+        why = _why(chosen, known, loss, smooth=smooth)
+        rows = sample_rows(chosen.solver, known, loss)
+        return Plan(title, extent, chosen, why, False, rows, others[0] if others else None)
+    squares = squares and (precompute is True or _option_worth(known, solver, max_iter))
+    chosen = _option(solver, known, loss, max_iter=max_iter, squares=squares, condition=condition, warm=warm)
+    rows = 0 if squares else sample_rows(solver, known, loss)
+    return Plan(title, extent, chosen, "it was asked for", squares, rows, None)
+
+
+def squares_possible(loss: Loss, n_features: int, precompute: bool | str) -> bool:
+    """Whether the sums of products may answer: ℓ = ½ (y - η)², and not too many columns."""
+    squared = loss.quadratic and loss.curvature == 1.0
+    return squared and precompute is not False and (precompute is True or n_features <= SQUARES_FEATURES)
+
+
+def warm_rows(extent: Extent, loss: Loss) -> int:
+    """Rows of a sample whose optimum is worth starting from; 0: none is."""
+    p = loss.n_outputs * (extent.n_features + 1)
+    if not (loss.smooth and loss.margins == REALS and not loss.n_constant) or p > MAX_PARAMETERS:
+        return 0
+    generous = min(SAMPLE_GENEROUS * (extent.n_features + 1), SAMPLE_SMALL_BYTES / _row_bytes(extent))
+    rows = int(min(generous, WARM_SHARE * extent.n_rows))
+    return rows if rows >= WARM_PER_PARAMETER * p else 0
+
+
+def sample_rows(solver: str, extent: Extent, loss: Loss) -> int:
+    """Rows of the sample that a fit draws; 0: none."""
+    cls = SOLVERS[solver]
+    rows = warm_rows(extent, loss) if cls.standardised else 0
+    if cls.sampling:
+        wanted = max(rows, SAMPLE_PER_PARAMETER * extent.n_features, SAMPLE_ROWS)
+        rows = int(min(wanted, SAMPLE_BYTES / _row_bytes(extent)))
+    return rows
+
+
+def _row_bytes(extent: Extent) -> float:
+    if extent.sparse:
+        return (extent.itemsize + 4) * UNKNOWN_PER_ROW
+    return float(extent.itemsize * extent.n_features)
+
+
+def _candidates(loss: Loss, *, smooth: bool, separable: bool, size: int) -> list[str]:
+    """The solvers that "auto" weighs."""
+    small = size <= MAX_PARAMETERS
+    sampled = small and loss.smooth and loss.margins == REALS and not loss.n_constant
+    if smooth:
+        names = ["newton-cholesky"] * small + ["preconditioned-lbfgs"] * sampled + ["lbfgs"]
+    else:
+        names = ["prox-newton"] * small + ["prox-bfgs"] * sampled + ["fista"]
+    return names
+
+
+def _option(
+    name: str, extent: Extent, loss: Loss, *, max_iter: int, squares: bool, condition: float | None, warm: bool
+) -> Option:
+    """Predicted cost; sweeps as measured on the reference problems (see the benchmarks page)."""
+    k, d, n = loss.n_outputs, extent.n_features, extent.n_rows
+    p = k * d
+    stored = n * d * extent.density
+    read = stored * (READ_SPARSE if extent.sparse else READ) * k**0.5 / NOMINAL_THREADS
+    per_row = extent.density * d if extent.sparse else d
+    products = n * per_row * per_row * k * (k + 1) / 2 * PRODUCT * (20 if extent.sparse else 1) / NOMINAL_THREADS
+    factor = float(p) ** 3 * FACTOR
+    vectors, matrices = 8.0 * p, 8.0 * p * p
+    if squares:
+        steps = max_iter if name == "gd" else 2
+        seconds = LATENCY + read + products / max(k * (k + 1) / 2, 1) + factor + steps * (3e-4 + d * d * 1e-9)
+        return Option(name, 1, seconds, 4 * 8.0 * d * d, 8.0 * d * d)
+    kappa = condition if condition is not None else 1e2 if extent.sparse else 1e4
+    if name in ("newton-cholesky", "prox-newton"):
+        rounds = 4 if warm else 6
+        seconds = rounds * (LATENCY + read + products + factor)
+        return Option(name, 1 + rounds, seconds + LATENCY + read, 3 * matrices, matrices)
+    if name in ("preconditioned-lbfgs", "prox-bfgs"):
+        rounds = 7 if warm else 9
+        rows = min(sample_rows(name, extent, loss), n)
+        own = 4 * (rows * per_row * per_row * k * (k + 1) / 2 * PRODUCT + factor)
+        seconds = (1 + rounds) * (LATENCY + read) + own
+        memory = rows * per_row * (extent.itemsize + (4 if extent.sparse else 0))
+        return Option(name, 1 + rounds, seconds, memory + 3 * matrices, memory / 4)
+    rounds = {
+        "lbfgs": 5 * kappa**0.38,
+        "owlqn": 6 * kappa**0.38,
+        "newton-cg": 30 * kappa**0.13,
+        "fista": 9 * kappa**0.44,
+        "gd": 3.5 * kappa,
+    }.get(name, 100.0)
+    rounds = min(rounds, max_iter)
+    return Option(name, 1 + round(rounds), (1 + rounds) * (LATENCY + read), 24 * vectors, vectors)
+
+
+def _option_worth(extent: Extent, solver: str, max_iter: int) -> bool:
+    """Whether a solver that was asked for gets its answers from sums of products: one Gram pass costs about d/10
+    passes for a gradient."""
+    passes = {"gd": max_iter, "newton-cholesky": math.inf, "prox-newton": math.inf}.get(solver, 50)
+    return extent.sparse or extent.n_features <= 10 * (1 + passes)
+
+
+def _why(chosen: Option, extent: Extent, loss: Loss, *, smooth: bool) -> str:
+    p = loss.n_outputs * extent.n_features
+    if chosen.solver in ("newton-cholesky", "prox-newton"):
+        return f"a Hessian of {p:,} parameters is cheap, and with it few sweeps are needed"
+    if chosen.solver in ("preconditioned-lbfgs", "prox-bfgs"):
+        return f"the whole Hessian of {p:,} parameters costs more than the sweeps it saves, a row sample's does not"
+    if not loss.smooth or loss.n_constant:
+        return f"a Hessian of {p:,} parameters is too large"
+    kind = "" if smooth else " and the penalty has no gradient"
+    return f"a Hessian of {p:,} parameters is too large{kind}: scaled columns and gradients must do"
 
 
 def check_solver(name: str, size: int, loss: Loss, penalty: Penalty) -> None:
@@ -34,13 +277,57 @@ def check_solver(name: str, size: int, loss: Loss, penalty: Penalty) -> None:
     ValueError
         Saying what it lacks and what to use.
     """
-    if not penalty.smooth and not SOLVERS[name].proximal:
+    solver = SOLVERS[name]
+    if not penalty.smooth and not solver.proximal:
         raise ValueError(
             f"solver={name!r} needs a penalty with a gradient and cannot honour L1, groups or bounds: "
             "use 'prox-newton', 'fista' or 'auto'."
         )
-    if name in ("newton-cholesky", "prox-newton") and size > REFUSED_PARAMETERS:
+    instead = "lbfgs" if penalty.smooth else "fista"
+    if solver.certified and size > REFUSED_PARAMETERS:
         raise ValueError(
             f"solver={name!r} needs a Hessian of {size} × {size} numbers ({size * size * 8 / 2**30:.0f} GiB): "
-            f"use {'lbfgs' if penalty.smooth else 'fista'!r} or 'auto'."
+            f"use {instead!r} or 'auto'."
         )
+    if solver.sampling and (loss.margins != REALS or loss.n_constant or not loss.smooth):
+        raise ValueError(
+            f"solver={name!r} takes its Hessian from a row sample, which a loss with kinks, with a scale or with a "
+            f"bounded domain does not allow: use {'newton-cholesky' if penalty.smooth else 'prox-newton'!r} or 'auto'."
+        )
+
+
+# -- words -----------------------------------------------------------------------------------------------------------
+
+
+def _describe(extent: Extent) -> str:
+    rows = "an unknown number of" if math.isnan(extent.n_rows) else f"{extent.n_rows:,.0f}"
+    kind = f"float{8 * extent.itemsize}"
+    if extent.sparse:
+        share = "a density not known" if math.isnan(extent.density) else f"density {extent.density:.2g}"
+        kind = f"sparse {kind}, {share}"
+    blocks = f"{extent.n_blocks:,} block{'s' if extent.n_blocks != 1 else ''}"
+    return f"{rows} rows × {extent.n_features:,} columns, {kind}, {_size(extent.nbytes)} in {blocks}"
+
+
+def _machines(extent: Extent) -> str:
+    where = f"{extent.workers} workers" if extent.workers > 1 else "1 worker" if extent.workers else "this process"
+    text = f"{where}, {extent.threads} thread{'s' if extent.threads != 1 else ''}"
+    return text if math.isinf(extent.memory) else f"{text}, {_size(extent.memory)}"
+
+
+def _size(nbytes: float) -> str:
+    if math.isnan(nbytes):
+        return "an unknown size"
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if nbytes < 1024:
+            return f"{nbytes:.3g} {unit}"
+        nbytes /= 1024
+    return f"{nbytes:,.3g} TiB" if nbytes < 1000 else f"{nbytes:,.0f} TiB"
+
+
+def _seconds(seconds: float) -> str:
+    if seconds < 1:
+        return f"{max(seconds, 0.001):.2g} s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:,.0f} h"

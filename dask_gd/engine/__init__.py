@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from .blocks import dask_blocks, futures_in, is_dask, is_dask_frame, local_blocks, map_row_chunks
+from ..protocol import Extent
+from .blocks import dask_blocks, extent_of, futures_in, is_dask, is_dask_frame, local_blocks, map_row_chunks
 from .local import LocalEngine, StreamingEngine
 
-__all__ = ["LocalEngine", "StreamingEngine", "is_dask", "is_dask_frame", "map_row_chunks", "open_engine"]
+__all__ = ["LocalEngine", "StreamingEngine", "is_dask", "is_dask_frame", "map_row_chunks", "open_engine", "survey"]
 
 MEMORY_SHARE = 0.5  # of the memory there is; data that need more are read again in every sweep
 
@@ -49,6 +51,24 @@ def open_engine(
             engine = _on_this_machine(source) if client is None else _on_cluster(client, source)
         stack.callback(engine.close)
         yield engine
+
+
+def survey(X: Any) -> Extent:
+    """The shape of the data and of the machines that a fit would use; nothing is loaded."""
+    import psutil
+
+    extent = extent_of(X)
+    if not is_dask(X):
+        return extent._replace(threads=os.cpu_count() or 1)
+    with ExitStack() as stack:
+        client = _ambient_client(stack, (X,))
+        if client is None:
+            extent = extent._replace(threads=os.cpu_count() or 1, memory=float(psutil.virtual_memory().available))
+        else:
+            from .cluster import on_cluster
+
+            extent = on_cluster(client, extent)
+    return extent._replace(resident=not extent.nbytes > MEMORY_SHARE * extent.memory)
 
 
 def _in_worker() -> bool:
@@ -111,11 +131,9 @@ def _streaming(client: Any, source: Any) -> Any:
 
 
 def _on_cluster(client: Any, source: Any) -> Any:
-    from .cluster import ClusterEngine, ClusterStreamingEngine, load_blocks, wait
+    from .cluster import ClusterEngine, ClusterStreamingEngine, load_blocks, on_cluster, wait
 
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    limits = [w["memory_limit"] for w in workers.values()]
-    limit = MEMORY_SHARE * sum(limits) if limits and all(limits) else float("inf")
+    limit = MEMORY_SHARE * on_cluster(client, source.extent).memory
     if source.nbytes <= limit or futures_in(source.inputs):
         return ClusterEngine(client, source)
     # Too large as declared (a sparse array declares its dense size), or unknown: see what a few blocks really weigh.

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..exceptions import DataError
-from ..protocol import Array, Block
+from ..protocol import Array, Block, Extent
 
 LOCAL_BLOCK_BYTES = 8 * 2**20  # NumPy input is cut into blocks of this size, so that all cores can work
 
@@ -22,8 +22,14 @@ class Source(NamedTuple):
     """Blocks not loaded yet."""
 
     blocks: list[Any]  # Delayed objects, each yielding one Block
-    nbytes: float  # of X; nan where the chunk lengths are unknown
+    extent: Extent
     inputs: tuple[Any, ...]  # the dask collections the blocks are made of
+
+    @property
+    def nbytes(self) -> float:
+        """Of a dense X; nan where the chunk lengths are unknown. A sparse X weighs less."""
+        extent = self.extent
+        return extent.n_rows * extent.n_features * extent.itemsize
 
 
 def is_dask(value: Any) -> bool:
@@ -115,10 +121,7 @@ def _as_vector(values: Any, name: str) -> Array:
 
 def local_blocks(X: Any, y: Array, weight: Array | None, offset: Array | None) -> list[Block]:
     """Blocks of data that are in memory already; the cut depends on the shape of X alone."""
-    n = X.shape[0]
-    size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
-    rows = max(1, math.ceil(n / max(1, math.ceil(size / LOCAL_BLOCK_BYTES))))
-    cuts = [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
+    cuts = row_cuts(X)
     return [
         Block(
             i,
@@ -129,6 +132,14 @@ def local_blocks(X: Any, y: Array, weight: Array | None, offset: Array | None) -
         )
         for i, cut in enumerate(cuts)
     ]
+
+
+def row_cuts(X: Any) -> list[slice]:
+    """How the rows of an array in memory are cut."""
+    n = X.shape[0]
+    size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
+    rows = max(1, math.ceil(n / max(1, math.ceil(size / LOCAL_BLOCK_BYTES))))
+    return [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
 
 
 def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str) -> Source:
@@ -172,7 +183,19 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str) -> So
         )
         for i in range(X.numblocks[0])
     ]
-    return Source(blocks, float(X.nbytes), (X, *given.values()))
+    return Source(blocks, extent_of(X), (X, *given.values()))
+
+
+def extent_of(X: Any) -> Extent:
+    """The shape of an array of any kind, nothing loaded."""
+    if is_dask(X):
+        X = as_dask_array(X)
+        sparse, blocks = sp.issparse(X._meta), X.numblocks[0]
+        density = math.nan if sparse else 1.0
+    else:
+        sparse, blocks = sp.issparse(X), len(row_cuts(X))
+        density = X.nnz / max(X.shape[0] * X.shape[1], 1) if sparse else 1.0
+    return Extent(float(X.shape[0]), int(X.shape[1]), blocks, float_dtype(X.dtype).itemsize, sparse, density)
 
 
 def _align(X: Any, given: dict[str, Any], *, columns: bool) -> tuple[Any, dict[str, Any]]:

@@ -86,7 +86,8 @@ def check_common(estimator: Any, solvers: Collection[str]) -> None:
     """The parameters that every estimator has."""
     check_option(estimator, "solver", solvers)
     check_integer(estimator, "max_iter", low=1)
-    check_real(estimator, "tol", low=0.0, none=True)
+    if estimator.tol != "statistical":
+        check_real(estimator, "tol", low=0.0, none=True)
     check_integer(estimator, "verbose", low=0)
     check_boolean(estimator, "fit_intercept")
     check_boolean(estimator, "warm_start")

@@ -40,6 +40,16 @@ class PenaltySpec:
     center: Any = None
     groups: Any = None
 
+    @property
+    def smooth(self) -> bool:
+        """Whether the penalty will have a gradient everywhere, as far as the parameters tell."""
+        bounded = any(
+            bound is not None and bool(np.isfinite(np.asarray(bound, dtype=float)).any())
+            for bound in (self.lower, self.upper)
+            if not sp.issparse(bound)
+        )
+        return not (bounded or self.groups is not None or (np.any(self.alpha) and self.l1_ratio > 0))
+
     def __call__(self, moments: Moments) -> Penalty:
         """The penalty for data of these moments.
 

@@ -9,14 +9,27 @@ from .fista import FISTA
 from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
 from .newton_cholesky import NewtonCholesky
+from .preconditioned_lbfgs import PreconditionedLBFGS
+from .prox_bfgs import ProxBFGS
 from .prox_newton import ProxNewton
 
-__all__ = ["FISTA", "LBFGS", "SOLVERS", "GradientDescent", "NewtonCholesky", "ProxNewton"]
+__all__ = [
+    "FISTA",
+    "LBFGS",
+    "SOLVERS",
+    "GradientDescent",
+    "NewtonCholesky",
+    "PreconditionedLBFGS",
+    "ProxBFGS",
+    "ProxNewton",
+]
 
 SOLVERS: dict[str, Any] = {
     "fista": FISTA,
     "gd": GradientDescent,
     "lbfgs": LBFGS,
     "newton-cholesky": NewtonCholesky,
+    "preconditioned-lbfgs": PreconditionedLBFGS,
+    "prox-bfgs": ProxBFGS,
     "prox-newton": ProxNewton,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,6 +39,8 @@ class LBFGS:
     memory: int = 10
     standardised: bool = True
     proximal: bool = False
+    sampling: bool = False
+    certified: bool = False
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None])
@@ -80,17 +83,23 @@ class LBFGS:
         return state.theta
 
 
-def two_loop(grad: Array, s: Array, y: Array) -> Array:
-    """-H grad, with H the L-BFGS inverse Hessian of the pairs (rows of ``s`` and ``y``)."""
+def two_loop(grad: Array, s: Array, y: Array, solve: Callable[[Array], Array] | None = None) -> Array:
+    """-H grad, with H the L-BFGS inverse Hessian of the pairs (rows of ``s`` and ``y``).
+
+    ``solve`` applies the inverse of a first guess of the Hessian, up to a factor; by default the identity.
+    """
     q = grad.copy()
     if not len(s):
-        return -q
+        return -q if solve is None else -solve(q)
     rho = 1.0 / np.einsum("ij,ij->i", s, y)
     alpha = np.zeros(len(s))
     for i in reversed(range(len(s))):
         alpha[i] = rho[i] * (s[i] @ q)
         q -= alpha[i] * y[i]
-    q *= (s[-1] @ y[-1]) / (y[-1] @ y[-1])
+    if solve is None:
+        q *= (s[-1] @ y[-1]) / (y[-1] @ y[-1])
+    else:
+        q = solve(q) * ((s[-1] @ y[-1]) / (y[-1] @ solve(y[-1])))
     for i in range(len(s)):
         q += s[i] * (alpha[i] - rho[i] * (y[i] @ q))
     return -q
