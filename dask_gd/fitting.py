@@ -244,6 +244,7 @@ def _result(run: _Running, objective: Objective) -> Result:
     state = run.state
     assert state is not None and run.message is not None
     theta = run.solver.solution(state) if run.converged else state.theta
+    theta = objective.symmetric(theta, run.fit.penalty)
     coef, intercept = objective.to_model(theta, run.model.coordinates)
     if run.solver.proximal:  # a bound is met to the last digit, in the user's units too
         exact = run.fit.penalty.snap(coef)

@@ -173,6 +173,16 @@ class Objective:
         coef = w[0] / coordinates.scale
         return coef, b[0] - coef @ coordinates.center if self.fit_intercept else b[0]
 
+    def symmetric(self, theta: Array, penalty: Penalty) -> Array:
+        """Of all θ that differ by one vector added to every class, the one whose classes have a mean of zero, where the
+        penalty does not say it."""
+        if not self.loss.gauge:
+            return theta
+        w, b = self._split(theta[None])
+        if penalty.none:
+            w = w - w.mean(axis=1, keepdims=True)
+        return np.asarray(self._join(w, b - b.mean(axis=1, keepdims=True))[0])
+
     def start_margins(self) -> Array:
         """The margins (k,) of the constant model that a fit starts from."""
         return np.asarray(self.loss.start(*self.targets()), dtype=float).reshape(self.n_outputs)
