@@ -217,7 +217,7 @@ class Objective:
 
     def known(self, query: Query, model: Model) -> Answer | None:
         """The answer, where it needs no sweep: from the expansion of a squared loss, or on the row sample."""
-        if "sample" in query.want:
+        if "sample" in query.want and model.expansion is None:
             if self.sample is None:
                 raise ValueError("This solver needs a row sample, and none was drawn.")
             rows = self.of_weight(self.sample)
