@@ -410,6 +410,12 @@ class Objective:
         center, spread = self.standardised
         return Coordinates(center, penalty.even(np.sqrt(spread**2 + penalty.curvature / self.curvature)))
 
+    def penalty_curvature(self, model: Model) -> Array:
+        """(p,) the second derivative of the smooth part of Ω in each θ."""
+        full = np.zeros(self.free.shape)
+        full[:, :-1] = model.penalty.curvature / np.square(model.coordinates.scale)
+        return np.asarray(full[self.free])
+
     def nonsmooth(self, model: Model) -> ThetaPenalty:
         """The part of Ω that has no gradient, as a function of θ."""
         return ThetaPenalty(model.penalty.nonsmooth().scaled(1 / model.coordinates.scale), self.free)

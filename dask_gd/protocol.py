@@ -85,6 +85,7 @@ class Block(NamedTuple):
     y: Any  # (n,) targets
     weight: Any = None  # (n,) sample weights
     offset: Any = None  # (n,) added to the margins
+    fold: Any = None  # (n,) the number of the test fold that a row belongs to
 
     @property
     def n_rows(self) -> int:

@@ -9,17 +9,42 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from ..protocol import Extent
-from .blocks import dask_blocks, extent_of, futures_in, is_dask, is_dask_frame, local_blocks, map_row_chunks
+from .blocks import (
+    dask_blocks,
+    extent_of,
+    fold_numbers,
+    futures_in,
+    is_dask,
+    is_dask_frame,
+    local_blocks,
+    map_row_chunks,
+)
 from .local import LocalEngine, StreamingEngine
 
-__all__ = ["LocalEngine", "StreamingEngine", "is_dask", "is_dask_frame", "map_row_chunks", "open_engine", "survey"]
+__all__ = [
+    "LocalEngine",
+    "StreamingEngine",
+    "fold_numbers",
+    "is_dask",
+    "is_dask_frame",
+    "map_row_chunks",
+    "open_engine",
+    "survey",
+]
 
 MEMORY_SHARE = 0.5  # of the memory there is; data that need more are read again in every sweep
 
 
 @contextmanager
 def open_engine(
-    X: Any, y: Any, weight: Any = None, offset: Any = None, *, targets: str = "numbers", resident: bool = True
+    X: Any,
+    y: Any,
+    weight: Any = None,
+    offset: Any = None,
+    *,
+    targets: str = "numbers",
+    fold: Any = None,
+    resident: bool = True,
 ) -> Iterator[Any]:
     """The engine for these data: in this process where they are in memory, on the ambient cluster, or on Dask's own
     scheduler; everything it holds is released at the end.
@@ -28,13 +53,15 @@ def open_engine(
     ----------
     X : ndarray, CSR array (both checked by the caller) or dask collection of shape (n, d)
     y, weight, offset : ndarray or dask collection of shape (n,), or None
+    fold : ndarray or dask array of int of shape (n,), or None
+        The test fold of each row.
     targets : {"numbers", "columns", "labels"}
         "numbers": y becomes float64. "columns": so, and y may have several. "labels": y is kept as it is.
     resident : bool
         False: a dask X is read once and not kept.
     """
     if not is_dask(X):
-        engine: Any = LocalEngine(local_blocks(X, y, weight, offset), serial=_in_worker())
+        engine: Any = LocalEngine(local_blocks(X, y, weight, offset, fold), serial=_in_worker())
         try:
             yield engine
         finally:
@@ -44,7 +71,7 @@ def open_engine(
         client = _ambient_client(stack, (X, y, weight, offset))
         if client is not None:
             stack.enter_context(client.as_current())
-        source = dask_blocks(X, y, weight, offset, targets=targets)
+        source = dask_blocks(X, y, weight, offset, targets=targets, fold=fold)
         if not resident:
             engine = StreamingEngine(source) if client is None else _streaming(client, source)
         else:

@@ -56,7 +56,9 @@ def float_dtype(dtype: Any) -> np.dtype:
     return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
 
 
-def make_block(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, targets: str) -> Block:
+def make_block(
+    index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, targets: str, fold: Any = None
+) -> Block:
     """Fuse the pieces of one row chunk; the column chunks of X are joined.
 
     Raises
@@ -71,6 +73,7 @@ def make_block(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: 
             as_targets(y, targets),
             None if weight is None else _as_vector(weight, "sample_weight"),
             None if offset is None else _as_vector(offset, "offset"),
+            None if fold is None else np.ascontiguousarray(fold, dtype=np.intp),
         )
     except (ValueError, TypeError) as error:
         raise DataError(f"{error} (block {index})") from error
@@ -119,7 +122,9 @@ def _as_vector(values: Any, name: str) -> Array:
     return np.ascontiguousarray(vector, dtype=float_dtype(vector.dtype))
 
 
-def local_blocks(X: Any, y: Array, weight: Array | None, offset: Array | None) -> list[Block]:
+def local_blocks(
+    X: Any, y: Array, weight: Array | None, offset: Array | None, fold: Array | None = None
+) -> list[Block]:
     """Blocks of data that are in memory already; the cut depends on the shape of X alone."""
     cuts = row_cuts(X)
     return [
@@ -129,6 +134,7 @@ def local_blocks(X: Any, y: Array, weight: Array | None, offset: Array | None) -
             y[cut],
             None if weight is None else weight[cut],
             None if offset is None else offset[cut],
+            None if fold is None else fold[cut],
         )
         for i, cut in enumerate(cuts)
     ]
@@ -142,8 +148,20 @@ def row_cuts(X: Any) -> list[slice]:
     return [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
 
 
-def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str) -> Source:
-    """Delayed blocks of a dask X; y, weights and offset may be dask or in memory and chunked in any way.
+def fold_numbers(X: Any, sizes: Array) -> Any:
+    """The fold of every row of X, folds of these sizes one after the other; lazy where X is."""
+    ends = np.cumsum(sizes)
+    if not is_dask(X):
+        return np.repeat(np.arange(len(sizes)), sizes)
+    import dask.array as da
+
+    X = as_dask_array(X)
+    rows = da.arange(int(ends[-1]), chunks=(X.chunks[0],))
+    return rows.map_blocks(partial(np.searchsorted, ends, side="right"), dtype=np.intp)
+
+
+def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold: Any = None) -> Source:
+    """Delayed blocks of a dask X; y, weights, offset and folds may be dask or in memory and chunked in any way.
 
     Raises
     ------
@@ -159,7 +177,7 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str) -> So
         raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
     if X.dtype.kind == "c":
         raise ValueError("Complex data not supported")
-    vectors = {"y": y, "sample_weight": weight, "offset": offset}
+    vectors = {"y": y, "sample_weight": weight, "offset": offset, "fold": fold}
     given: dict[str, Any] = {
         name: as_dask_array(v) if is_dask(v) else np.asarray(v) for name, v in vectors.items() if v is not None
     }
@@ -180,6 +198,7 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str) -> So
             pieces["sample_weight"][i] if weight is not None else None,
             pieces["offset"][i] if offset is not None else None,
             targets,
+            pieces["fold"][i] if fold is not None else None,
         )
         for i in range(X.numblocks[0])
     ]

@@ -7,7 +7,7 @@ from .loss import LossKernel
 from .moments import Moments, MomentsKernel
 from .sample import Sample, SampleKernel
 from .score import ScoreKernel, ScoreSums
-from .squares import Squares, SquaresKernel
+from .squares import FoldSquares, Squares, SquaresKernel
 
 __all__ = [
     "BandKernel",
@@ -15,6 +15,7 @@ __all__ = [
     "EncodeLabels",
     "First",
     "FirstKernel",
+    "FoldSquares",
     "LossKernel",
     "Moments",
     "MomentsKernel",

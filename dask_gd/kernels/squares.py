@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..protocol import Array, Block
-from .moments import Moments
+from .moments import Moments, column_moments
 from .rows import row_slices, take_rows
 
 
@@ -43,23 +43,56 @@ class Squares(NamedTuple):
         )
 
 
+class FoldSquares(NamedTuple):
+    """The squares of each fold; None where no row was seen."""
+
+    parts: tuple[Squares | None, ...]
+
+    def __add__(self, other: FoldSquares) -> FoldSquares:  # type: ignore[override]
+        return FoldSquares(tuple(_plus(a, b) for a, b in zip(self.parts, other.parts, strict=True)))
+
+    def without(self, fold: int | None) -> Squares | None:
+        """All folds but one: the training rows of a split; None: all."""
+        total = None
+        for i, part in enumerate(self.parts):
+            if i != fold:
+                total = _plus(total, part)
+        return total
+
+
+def _plus(a: Squares | None, b: Squares | None) -> Squares | None:
+    return b if a is None else a if b is None else a + b
+
+
 @dataclass(frozen=True)
 class SquaresKernel:
-    """The squares of one block, about the means of its moments."""
+    """The squares of one block, about the means of its moments; with folds one for each of them."""
 
-    def __call__(self, block: Block, moments: Moments) -> Squares:
-        d = len(moments.mean)
+    n_folds: int = 0
+
+    def __call__(self, block: Block, moments: Moments) -> Squares | FoldSquares:
+        if not self.n_folds:
+            return self._squares(block, moments.mean, moments.m2, moments.weight)
+        found: list[Squares | None] = [None] * self.n_folds
+        for fold in np.unique(block.fold):
+            rows = slice(None) if (block.fold == fold).all() else np.flatnonzero(block.fold == fold)
+            parts = (None if a is None else a[rows] for a in (block.X, block.y, block.weight, block.offset))
+            part = Block(block.index, *parts)
+            found[fold] = self._squares(part, *column_moments(part.X, part.weight))
+        return FoldSquares(tuple(found))
+
+    def _squares(self, block: Block, mean: Array, m2: Array, total: float) -> Squares:
+        d = len(mean)
         z = block.y if block.offset is None else (block.y.T - block.offset).T
         z = z.reshape(len(z), -1)
         m = z.shape[1]
-        total = moments.weight
         if total == 0:
             return Squares(0.0, np.zeros(d), np.zeros(m), np.zeros((d, d)), np.zeros((d, m)), np.zeros(m))
         weight = block.weight
         z_mean = np.average(z, axis=0, weights=weight)
         z = z - z_mean
         if not isinstance(block.X, np.ndarray):
-            return _sparse_squares(block.X, z, weight, moments, z_mean)
+            return _sparse_squares(block.X, z, weight, mean, m2, total, z_mean)
         gram = np.zeros((d + m, d + m))
         first = np.zeros(d + m)
         scratch = np.zeros((0, d + m))
@@ -68,7 +101,7 @@ class SquaresKernel:
             if len(scratch) < len(X):
                 scratch = np.empty((len(X), d + m))
             A = scratch[: len(X)]
-            np.subtract(X, moments.mean, out=A[:, :d])
+            np.subtract(X, mean, out=A[:, :d])
             A[:, d:] = z[rows]
             if weight is not None:
                 first += weight[rows].astype(np.float64) @ A
@@ -81,7 +114,7 @@ class SquaresKernel:
         gram -= np.outer(first, rest)
         return Squares(
             total,
-            moments.mean + rest[:d],
+            mean + rest[:d],
             z_mean + rest[d:],
             gram[:d, :d].copy(),
             gram[:d, d:].copy(),
@@ -89,7 +122,9 @@ class SquaresKernel:
         )
 
 
-def _sparse_squares(X: Any, z: Array, weight: Array | None, moments: Moments, z_mean: Array) -> Squares:
+def _sparse_squares(
+    X: Any, z: Array, weight: Array | None, mean: Array, m2: Array, total: float, z_mean: Array
+) -> Squares:
     """The same without shifting a sparse X: centring is algebra on the sums."""
     from scipy.sparse import diags_array
 
@@ -105,6 +140,6 @@ def _sparse_squares(X: Any, z: Array, weight: Array | None, moments: Moments, z_
         product += A.T @ Z
         square += np.einsum("ij,ij->j", Z, Z)
     # Σ s z about its mean is 0 but for rounding, so Σ s x z needs no shift.
-    gram -= np.outer(moments.weight * moments.mean, moments.mean)
-    np.fill_diagonal(gram, moments.m2)  # which has no cancellation
-    return Squares(moments.weight, moments.mean, z_mean, gram, product, square)
+    gram -= np.outer(total * mean, mean)
+    np.fill_diagonal(gram, m2)  # which has no cancellation
+    return Squares(total, mean, z_mean, gram, product, square)
