@@ -19,14 +19,18 @@ from .solvers import SOLVERS
 SQUARES_FEATURES = 4000  # up to here sums of products fit every worker: d² numbers in each partial sum
 MAX_PARAMETERS = 4000  # of a Hessian that "auto" would form
 REFUSED_PARAMETERS = 20_000  # 3 GiB a Hessian
-SLOWER = 1.5  # times as long may a fit take that needs fewer sweeps
+SLOWER = 2.0  # times as long may a fit take that needs fewer sweeps
 SQUARES_SLOWER = 5.0  # likewise for the one sweep that answers everything
 
-# Measured on one core of a Xeon (family 6, model 207), seconds.
-READ = 0.5e-9  # an entry of a dense X, in a pass for value and gradient
-READ_SPARSE = 4e-9  # a stored entry of a sparse X
-PRODUCT = 0.05e-9  # a product of the Hessian, n p d of them
-FACTOR = 0.03e-9  # p³ of them in a Cholesky factor on the client
+# Measured on one core of an EPYC (family 25, model 17), nanoseconds, float32; float64 takes twice as long.
+READ = 0.6  # an entry of a dense X, in a pass for value and gradient
+READ_SPARSE = 5.0  # a stored entry of a sparse X, in either precision
+SCALE = 1.0  # an entry of a dense X, in a pass for a Hessian: the rows are scaled
+PRODUCT = 0.011  # each of the n d² products of a Hessian
+PRODUCT_SPARSE = 6.4  # each product of two stored entries
+SUM_SPARSE = 12.0  # each entry of the Hessian of a sparse block
+FACTOR = 0.009  # each of the p³ steps of a Cholesky factor on the client
+TURN = 25.0  # each entry of a Hessian that is brought into the solver's coordinates
 LATENCY = 0.015  # a round on the scheduler
 NOMINAL_THREADS = 4  # a choice must not depend on how many there are
 UNKNOWN_ROWS = 1e6
@@ -34,7 +38,7 @@ UNKNOWN_PER_ROW = 100.0  # stored entries a row of a sparse X
 
 SAMPLE_PER_PARAMETER = 20  # rows of the sample for each feature: its Hessian is then within a quarter of the whole
 SAMPLE_GENEROUS = 500  # … and so many where they are small
-SAMPLE_SMALL_BYTES = 4 * 2**20
+SAMPLE_SMALL_BYTES = 16 * 2**20
 SAMPLE_BYTES = 512 * 2**20
 SAMPLE_ROWS = 2000  # at the least
 WARM_SHARE = 0.05  # of the rows, at the most, for a start from a sample's optimum: fits on it cost a sweep or two
@@ -217,15 +221,13 @@ def _option(
     """Predicted cost; sweeps as measured on the reference problems (see the benchmarks page)."""
     k, d, n = loss.n_outputs, extent.n_features, extent.n_rows
     p = k * d
-    stored = n * d * extent.density
-    read = stored * (READ_SPARSE if extent.sparse else READ) * k**0.5 / NOMINAL_THREADS
-    per_row = extent.density * d if extent.sparse else d
-    products = n * per_row * per_row * k * (k + 1) / 2 * PRODUCT * (20 if extent.sparse else 1) / NOMINAL_THREADS
-    factor = float(p) ** 3 * FACTOR
+    read, products = _pass_seconds(extent, k)
+    factor = 1e-9 * (FACTOR * float(p) ** 3 + TURN * float(p) ** 2)
     vectors, matrices = 8.0 * p, 8.0 * p * p
     if squares:
         steps = max_iter if name == "gd" else 2
-        seconds = LATENCY + read + products / max(k * (k + 1) / 2, 1) + factor + steps * (3e-4 + d * d * 1e-9)
+        one = _pass_seconds(extent._replace(itemsize=8), 1)[1]  # in float64, the same for every target
+        seconds = LATENCY + read + one + factor + steps * (3e-4 + d * d * 1e-9)
         return Option(name, 1, seconds, 4 * 8.0 * d * d, 8.0 * d * d)
     kappa = condition if condition is not None else 1e2 if extent.sparse else 1e4
     if name in ("newton-cholesky", "prox-newton"):
@@ -235,9 +237,10 @@ def _option(
     if name in ("preconditioned-lbfgs", "prox-bfgs"):
         rounds = 7 if warm else 9
         rows = min(sample_rows(name, extent, loss), n)
-        own = 4 * (rows * per_row * per_row * k * (k + 1) / 2 * PRODUCT + factor)
+        sample = extent._replace(n_rows=rows, n_blocks=1)
+        own = 4 * (_pass_seconds(sample, k)[1] * NOMINAL_THREADS + factor)  # on the client, start and refreshes
         seconds = (1 + rounds) * (LATENCY + read) + own
-        memory = rows * per_row * (extent.itemsize + (4 if extent.sparse else 0))
+        memory = sample.nbytes
         return Option(name, 1 + rounds, seconds, memory + 3 * matrices, memory / 4)
     rounds = {
         "lbfgs": 5 * kappa**0.38,
@@ -248,6 +251,21 @@ def _option(
     }.get(name, 100.0)
     rounds = min(rounds, max_iter)
     return Option(name, 1 + round(rounds), (1 + rounds) * (LATENCY + read), 24 * vectors, vectors)
+
+
+def _pass_seconds(extent: Extent, k: int) -> tuple[float, float]:
+    """Of a pass for the gradient of k outputs, and of what a Hessian adds to it."""
+    n, d = extent.n_rows, extent.n_features
+    pairs = k * (k + 1) / 2
+    if extent.sparse:
+        per_row = d * extent.density
+        read = n * per_row * READ_SPARSE * k**0.5
+        products = (n * per_row * per_row * PRODUCT_SPARSE + extent.n_blocks * d * d * SUM_SPARSE) * pairs
+    else:
+        precision = extent.itemsize / 4
+        read = n * d * READ * k**0.5 * precision
+        products = n * (SCALE * d + PRODUCT * d * d) * pairs * precision
+    return 1e-9 * read / NOMINAL_THREADS, 1e-9 * products / NOMINAL_THREADS
 
 
 def _option_worth(extent: Extent, solver: str, max_iter: int) -> bool:

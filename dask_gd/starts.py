@@ -18,6 +18,7 @@ from .solvers import NewtonCholesky, ProxNewton
 
 CLOSE_TO_BORDER = 100  # times the constant model's F: finite, but no start
 RARE_ROWS = 10  # sampled rows that every class and, on average, every parameter must have
+RARE_COLUMN = 50  # rows that a column's coefficient must rest on
 SAMPLE_ITERATIONS = 50
 NEWTON_PARAMETERS = 1000  # up to here a fit on the sample goes by Newton
 SAMPLE_TOL = 1e-4
@@ -117,8 +118,13 @@ def start_from_sample(objective: Objective, fit: Fit, block: Block, dtype: np.dt
         solver = NewtonCholesky() if fit.penalty.smooth else ProxNewton()
     rough = fit._replace(solver=solver, max_iter=SAMPLE_ITERATIONS, tol=SAMPLE_TOL, statistical=False)
 
+    rare = effective_rows(block.X) < RARE_COLUMN
+
     def optimum(part: Block) -> Result:
-        return minimise(objective.of_weight(part), LocalEngine([part], serial=True), [rough], dtype=dtype)[0]
+        known = objective.of_weight(part)
+        known.free = known.free.copy()
+        known.free[:, :-1] &= ~rare  # of a handful of rows a column's coefficient may be anything
+        return minimise(known, LocalEngine([part], serial=True), [rough], dtype=dtype)[0]
 
     half = optimum(halves[0])
     held_out = objective.of_weight(halves[1])
@@ -136,6 +142,17 @@ def start_from_sample(objective: Objective, fit: Fit, block: Block, dtype: np.dt
         return fit
     whole = optimum(block)
     return fit._replace(coef=whole.coef, intercept=whole.intercept) if whole.converged else fit
+
+
+def effective_rows(X: Any) -> Array:
+    """(d,) of how many rows each column's curvature is made: (Σ z²)²/Σ z⁴ (Kish, *Survey Sampling*, 1965)."""
+    if isinstance(X, np.ndarray):
+        square = np.square(X - X.mean(axis=0, dtype=np.float64))
+        second, fourth = square.sum(axis=0), np.square(square).sum(axis=0)
+    else:
+        square = X.power(2).astype(np.float64)
+        second, fourth = np.asarray(square.sum(axis=0)).ravel(), np.asarray(square.power(2).sum(axis=0)).ravel()
+    return np.asarray(np.where(fourth > 0, second**2 / np.where(fourth > 0, fourth, 1), 0.0))
 
 
 def take_block_rows(block: Block, rows: slice) -> Block:

@@ -35,7 +35,9 @@ class LossKernel:
         dtype = np.dtype(np.float64) if self.exact else X.dtype
         origin = None if self.origin is None else np.array(self.origin, dtype=dtype)
         groups = [_Accumulator(self.loss, points, dtype, block.y.dtype) for points in self.points]
-        for rows in row_slices(X, columns):
+        # A sparse Gram matrix is added up densely: once for the block, not once a slice.
+        whole = not isinstance(X, np.ndarray) and any("hess" in p.want for p in self.points)
+        for rows in [slice(0, X.shape[0])] if whole else row_slices(X, columns):
             Xr = take_rows(X, rows).astype(dtype, copy=False)
             if origin is not None:
                 Xr = Xr - origin

@@ -39,6 +39,7 @@ from .penalty import PenaltySpec
 
 # Curvature below this share of the largest is rounding of the Gram matrix, whose sums start in the precision of X.
 RANK_TOL = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-15}
+VALUE_ROUNDING = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-13}  # of an objective, relative
 SQUARES_RANK_TOL = {np.dtype(np.float32): 1e-13, np.dtype(np.float64): 1e-15}  # their sums are in float64
 
 
@@ -182,6 +183,8 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
         options["rank_tol"] = (SQUARES_RANK_TOL if plan.squares else RANK_TOL)[dtype]
     if loss.quadratic and name in ("newton-cholesky", "prox-newton"):
         options["reuse"] = np.inf
+    if SOLVERS[name].sampling:
+        options["rounding"] = VALUE_ROUNDING[dtype]
     solver = SOLVERS[name](**options)
     statistical = problem.tol == "statistical"
     if statistical:

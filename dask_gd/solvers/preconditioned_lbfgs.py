@@ -46,10 +46,13 @@ class PreconditionedLBFGS:
         Pairs (s, y) kept.
     rank_tol : float
         Curvature below this share of the largest counts as none.
+    rounding : float
+        A decrement below this share of F cannot be told from rounding by a line search.
     """
 
-    memory: int = 10
+    memory: int = 20
     rank_tol: float = 1e-14
+    rounding: float = 1e-13
     standardised: bool = True
     proximal: bool = False
     sampling: bool = True
@@ -71,6 +74,8 @@ class PreconditionedLBFGS:
         if found is not None:
             step, value, grad = found
             return (yield from self._next(state, state.theta + step * state.direction, value, grad, step))
+        if state.decrement <= self.rounding * abs(state.value):
+            return state._replace(step=0.0)
         if len(state.s):  # the pairs misled
             none = np.zeros((0, len(state.theta)))
             return state._replace(s=none, y=none, direction=-state.factor.solve(state.grad), step=np.inf)
@@ -89,8 +94,8 @@ class PreconditionedLBFGS:
         if s @ y > np.finfo(float).eps * float(np.linalg.norm(s) * np.linalg.norm(y)):
             pairs = (np.vstack([state.s, s])[-self.memory :], np.vstack([state.y, y])[-self.memory :])
         factor = state.factor
-        fell = 0.5 * float(grad @ factor.solve(grad)) / max(state.decrement, np.finfo(float).tiny)
-        hess, calibration = yield from refreshed(theta, state.calibration, fell)
+        decrement = 0.5 * float(grad @ factor.solve(grad))
+        hess, calibration = yield from refreshed(theta, state.calibration, decrement, value)
         if hess is not None:
             factor = factorise(hess, self.rank_tol)
             pairs = (pairs[0][-1:], pairs[1][-1:])  # older ones would spoil it

@@ -39,9 +39,12 @@ class ProxBFGS:
     ----------
     nonsmooth : ThetaPenalty
         The part of Ω without a gradient.
+    rounding : float
+        A decrement below this share of F cannot be told from rounding by a line search.
     """
 
     nonsmooth: Any = None
+    rounding: float = 1e-13
     standardised: bool = True
     proximal: bool = True
     sampling: bool = True
@@ -62,6 +65,8 @@ class ProxBFGS:
         if found is not None:
             step, value, grad = found
             return (yield from self._next(state, state.theta + step * move, value, grad, step))
+        if state.decrement <= self.rounding * abs(state.value):
+            return state._replace(step=0.0)
         mean = float(np.trace(state.hess)) / len(state.theta) or 1.0
         for shares in DAMPING:
             models = [state.hess + m * mean * np.eye(len(state.theta)) for m in shares]
@@ -76,8 +81,7 @@ class ProxBFGS:
     def _next(self, state: ProxBFGSState, theta: Array, value: float, grad: Array, step: float) -> Conversation:
         hess = updated(state.hess, theta - state.theta, grad - state.grad)
         new = self._state(theta, value, grad, step, hess, state.calibration)
-        fell = new.decrement / max(state.decrement, np.finfo(float).tiny)
-        again, calibration = yield from refreshed(theta, state.calibration, fell)
+        again, calibration = yield from refreshed(theta, state.calibration, new.decrement, value)
         if again is None:
             return new
         return self._state(theta, value, grad, step, again, calibration)
