@@ -20,7 +20,8 @@ PRECISION = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
 STALLED = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-6}
 DIVERGED = 1e10  # times the starting objective
 REFINEMENTS = 4
-REFINED = 1e-6  # a relative gradient so small before the last refinement is far below rounding after it
+ROUGH = 1e-5  # a relative gradient at which an ill-conditioned expansion has told what it knows
+REFINED = 1e-5  # a relative gradient so small before the last refinement is far below rounding after it
 
 HISTORY = ("objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks")
 
@@ -63,6 +64,7 @@ class _Running:
     converged: bool = False
     separated: bool = False
     first_norm: float = np.inf  # at the start, or where it last went on from an exact gradient
+    refinements: int = 0
     refined: bool = False  # an exact gradient has confirmed the solution
     message: str | None = None  # set when the fit is over
 
@@ -154,6 +156,7 @@ def _refine(
         for run, theta, query, answer in zip(due, thetas, queries, answers, strict=True):
             run.model = objective.refined(query, answer, run.model)
             run.conversation, run.state, run.converged, run.message = run.solver.init(theta), None, False, None
+            run.refinements += 1
             _advance(run, None, objective, callbacks, len(running), dtype)
             run.refined = run.converged and run.first_norm <= REFINED
 
@@ -198,6 +201,8 @@ def _judge(
     tol = objective.statistical_tol(run.solver, state.value, run.scale) if fit.statistical else fit.tol
     if first:
         run.first_norm = norm
+    if tol is not None and not run.refinements and objective.coarse(state.value, run.model):
+        tol = max(tol, ROUGH)  # sums of products hold no more digits; a refinement follows
     stalled = state.step == 0.0
     if not finite or state.value > DIVERGED * run.began:
         run.message = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
