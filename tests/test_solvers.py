@@ -1,6 +1,7 @@
 """Solvers without data: their questions are answered by small functions whose minima are known."""
 
 import inspect
+import itertools
 import pickle
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from dask_gd.protocol import GRADIENT, HESSIAN, Answer
 from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCholesky
 from dask_gd.solvers.lbfgs import two_loop
 from dask_gd.solvers.line_search import search, search_points, sufficient
+from dask_gd.solvers.step_sizes import adgd, adgd_proximal, barzilai_borwein
 
 
 def omega_of(penalty, p, intercept=False):
@@ -546,6 +548,93 @@ def test_auto_is_armijo():
     one, _ = run(GradientDescent("auto"), PROBLEMS["ellipse"], 10)
     two, _ = run(GradientDescent("armijo"), PROBLEMS["ellipse"], 10)
     np.testing.assert_array_equal(one[-1].theta, two[-1].theta)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_is_the_textbook(nesterov):
+    """v ← β v - η ∇F(θ), or that of θ + β v; θ ← θ + v."""
+    function = PROBLEMS["ellipse"]
+    states, queries = run(GradientDescent("constant", eta0=0.3, momentum=0.7, nesterov=nesterov), function, 20)
+    theta, velocity = function.start, 0.0
+    for state in states:
+        np.testing.assert_allclose(state.theta, theta, rtol=1e-12, atol=1e-14)
+        velocity = 0.7 * velocity - 0.3 * function.grad(theta + 0.7 * velocity if nesterov else theta)
+        theta = theta + velocity
+    assert all(len(asked) == 1 for asked in queries)
+
+
+def test_adaptive_forgets_its_momentum_where_the_objective_rises():
+    function = quadratic([1.0, 10.0])
+    state, _ = minimise(GradientDescent("adaptive", eta0=0.5, momentum=0.9, nesterov=True), function, 3000)
+    assert state.value == pytest.approx(function.minimum, rel=1e-10)
+    states, _ = run(GradientDescent("adaptive", eta0=0.5, momentum=0.9), function, 30)
+    for before, after in itertools.pairwise(states):
+        assert after.value < before.value or not after.move.any()
+
+
+RATES = {
+    "bb": {"learning_rate": "bb"},
+    "adgd": {"learning_rate": "adgd"},
+    "heavy ball": {"learning_rate": "adaptive", "momentum": 0.6, "eta0": 0.05},
+    "nesterov": {"learning_rate": "adaptive", "momentum": 0.6, "nesterov": True, "eta0": 0.05},
+}
+
+
+@pytest.mark.parametrize("problem", SMOOTH_AND_NOT)
+@pytest.mark.parametrize("rate", RATES)
+def test_every_rate_reaches_every_minimum(rate, problem):
+    function = SMOOTH_AND_NOT[problem]
+    state, asked = minimise(make("gd", function, **RATES[rate]), function, 3000, tol=1e-7)
+    assert function.whole(state.theta) <= function.minimum + 1e-9 * max(1, abs(function.minimum))
+    if rate in ("bb", "adgd"):
+        assert np.mean([len(queries) == 1 for queries in asked]) >= 0.9
+        assert max(map(len, asked)) < 30
+
+
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("eta0", [1e-2, 1e4])
+@pytest.mark.parametrize("rate", ["bb", "adgd"])
+def test_rates_of_curvature_forgive_the_first_rate(rate, eta0, size):
+    function = quadratic(size * np.array([0.3, 1.0, 2.0]))
+    solver = make("gd", function, learning_rate=rate, eta0=eta0)
+    state, _ = minimise(solver, function, 2000, tol=1e-7 * size)
+    assert function.value(state.theta) <= function.minimum + 1e-9 * abs(function.minimum)
+
+
+def test_barzilai_borwein_is_the_reciprocal_curvature():
+    A = np.diag([1.0, 3.0, 9.0])
+    s = np.array([0.3, -1.0, 2.0])
+    assert barzilai_borwein(s, A @ s, 7.0) == pytest.approx((s @ s) / (s @ A @ s))
+    assert barzilai_borwein(s, -A @ s, 7.0) == barzilai_borwein(s, 0 * s, 7.0) == 28.0  # no curvature: go further
+
+
+def test_adgd_is_the_paper():
+    """min(√(1 + θ) η, 1/2L) and η min(√(2/3 + θ), 1/√[2η²L² - 1]); no turn bounds nothing."""
+    s, y = np.array([3.0, 4.0]), np.array([0.0, 2.0])  # L = 0.4
+    assert adgd(s, y, 1.0, 0.5) == pytest.approx(np.sqrt(1.5))
+    assert adgd(s, y, 2.0, 0.5) == pytest.approx(1.25)
+    assert adgd_proximal(s, y, 1.0, 0.5) == pytest.approx(np.sqrt(2 / 3 + 0.5))
+    assert adgd_proximal(s, y, 4.0, 0.5) == pytest.approx(4 / np.sqrt(2 * 1.6**2 - 1))
+    for rule in (adgd, adgd_proximal):
+        assert np.isfinite(rule(0 * s, 0 * y, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("rate", ["bb", "adgd"])
+def test_a_first_step_over_a_cliff_is_not_taken(rate):
+    """exp(1e4 θ) - θ from 0: at the first trials the value overflows; curvature grows without bound."""
+
+    def value(t):
+        with np.errstate(over="ignore"):
+            return float(np.exp(1e4 * t[0]) + 1e-3 * np.exp(-t[1]) - t[0] + t[1] * 1e-3)
+
+    def grad(t):
+        with np.errstate(over="ignore"):
+            return np.array([1e4 * np.exp(1e4 * t[0]) - 1, 1e-3 - 1e-3 * np.exp(-t[1])])
+
+    function = Function(value, grad, None, np.array([0.0, 3.0]), 0.0)
+    states, _ = run(GradientDescent(rate), function, 200)
+    assert max(state.value for state in states) <= states[0].value * (1 + 1e-9)
+    assert states[-1].value < states[0].value
 
 
 # -- line search -----------------------------------------------------------------------------------------------------
