@@ -206,5 +206,6 @@ def _result(run: _Running, objective: Objective) -> Result:
             shorter = objective.minimum_norm(coef, null, run.model.coordinates)
             intercept = intercept + (coef - shorter) @ run.model.coordinates.center
             coef = shorter
+    coef, intercept = objective.symmetric(coef, intercept, run.fit.penalty)
     history = {name: np.asarray(numbers) for name, numbers in run.history.items()}
     return Result(coef, intercept, run.iteration, run.sweeps, run.converged, run.message, history, rank, run.separated)

@@ -285,6 +285,18 @@ class Objective:
         for i in range(d if penalised else 0, d + 1):
             full[:, i, :, i] += np.trace(full[:, i, :, i]) / k**2
 
+    def symmetric(self, coef: Array, intercept: Array, penalty: Penalty) -> tuple[Array, Array]:
+        """The same margin differences from parameters that are centred over the classes wherever F leaves that open,
+        so that they do not depend on the start or the solver."""
+        if not self.loss.gauge:
+            return coef, intercept
+        if self.fit_intercept:
+            intercept = intercept - intercept.mean()
+        if penalty.smooth:
+            curvature = np.broadcast_to(np.asarray(penalty.curvature), coef.shape)
+            coef = np.where((curvature == 0).all(axis=0), coef - coef.mean(axis=0), coef)
+        return coef, intercept
+
     def minimum_norm(self, coef: Array, null: Array, coordinates: Coordinates) -> Array:
         """The coefficients (k, d) of smallest norm that give the same margins, from a basis (p, r) of the null space
         of the Hessian in solver coordinates (whose columns are centred: a null direction has no intercept part)."""

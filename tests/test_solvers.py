@@ -11,8 +11,8 @@ import scipy.optimize
 
 from dask_gd.objective import ThetaPenalty
 from dask_gd.penalties import ElasticNet, GroupLasso
-from dask_gd.protocol import GRADIENT, HESSIAN, Answer
-from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCholesky
+from dask_gd.protocol import DIAGONAL, GRADIENT, HESSIAN, PRODUCT, Answer
+from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCG, NewtonCholesky
 from dask_gd.solvers.lbfgs import two_loop
 from dask_gd.solvers.line_search import search, search_points, sufficient
 from dask_gd.solvers.step_sizes import adgd, adgd_proximal, barzilai_borwein
@@ -174,7 +174,11 @@ def skip(name, function):
 
 
 def answer(function, query):
+    if query.want == PRODUCT:
+        products = [function.hess(t) @ u for t, u in zip(query.theta, query.direction, strict=True)]
+        return Answer(np.array([function.whole(t) for t in query.theta]), hess_product=np.array(products))
     parts = {"value": function.whole, "grad": function.grad, "hess": function.hess}
+    parts["hess_diag"] = lambda t: np.diag(function.hess(t))
     return Answer(**{name: np.array([parts[name](t) for t in query.theta]) for name in query.want})
 
 
@@ -768,6 +772,95 @@ def test_newton_finds_its_way_along_a_flat_direction():
         before = state.value
         state, _ = talk(NewtonCholesky().step(state), function)
         assert state.value < before - 1
+
+
+# -- truncated Newton ------------------------------------------------------------------------------------------------
+
+
+def wants(asked):
+    return [query.want for queries in asked for query in queries]
+
+
+@pytest.mark.parametrize("problem", ["ellipse", "long", "one number"])
+def test_conjugate_gradients_end_after_p_products(problem):
+    """Of a quadratic the second step knows all that the products of the first told of its Hessian."""
+    function = PROBLEMS[problem]
+    p = len(function.start)
+    _, asked = minimise(NewtonCG(loosest=1e-12), function, 3, tol=1e-10)
+    assert wants(asked).count(PRODUCT) <= p + 2
+    _, loose = minimise(NewtonCG(), function, 50, tol=1e-10)
+    assert wants(loose).count(PRODUCT) <= 1.5 * p + 3
+
+
+def test_the_preconditioner_learns_from_every_product():
+    """An L-BFGS matrix of p conjugate directions is the inverse of the Hessian, whatever the diagonal was."""
+    function = PROBLEMS["long"]
+    solver = NewtonCG(loosest=1e-12)
+    state, _ = minimise(solver, function, 1)
+    assert state.s.shape == state.y.shape
+    vector = np.arange(12.0)
+    np.testing.assert_allclose(
+        solver._precondition(state, vector), np.linalg.solve(function.hess(None), vector), rtol=1e-6
+    )
+    far, _ = talk(solver.init(function.start), function)
+    np.testing.assert_allclose(solver._precondition(far, vector), vector / np.diag(function.hess(None)))
+
+
+def test_newton_cg_keeps_so_many_pairs():
+    state, _ = minimise(NewtonCG(memory=3), PROBLEMS["long"], 4, tol=0)
+    assert state.s.shape == state.y.shape == (3, 12)
+
+
+def test_newton_cg_converges_superlinearly():
+    function = PROBLEMS["logistic"]
+    _, asked = minimise(NewtonCG(), function, 50, tol=1e-11)
+    assert len(asked) <= 9
+    assert wants(asked)[0] == DIAGONAL
+    assert GRADIENT in wants(asked)  # near the minimum the diagonal is kept
+    assert len(wants(asked)) <= 25
+
+
+def test_newton_cg_shortens_a_step_that_overshoots():
+    """√(1 + t²) from t = 3: the full Newton step goes to -27."""
+    function = Function(
+        lambda t: float(np.sqrt(1 + t @ t)),
+        lambda t: t / np.sqrt(1 + t @ t),
+        lambda t: np.array([[(1 + t @ t) ** -1.5]]),
+        np.array([3.0]),
+        1.0,
+    )
+    state, asked = minimise(NewtonCG(), function, 30)
+    assert state.value == pytest.approx(1.0, abs=1e-12)
+    assert 0 < state.step
+    assert len(asked) < 15
+
+
+def test_newton_cg_leaves_negative_curvature():
+    """(1 - t²)² from near its hump: conjugate gradients stop, and the steps still fall to a minimum."""
+    function = Function(
+        lambda t: float(np.sum((1 - t * t) ** 2)),
+        lambda t: -4 * t * (1 - t * t),
+        lambda t: np.diag(12 * t * t - 4),
+        np.array([0.01, -0.3]),
+        0.0,
+    )
+    state, _ = minimise(NewtonCG(), function, 100)
+    np.testing.assert_allclose(np.abs(state.theta), 1, atol=1e-8)
+
+
+def test_newton_cg_leaves_a_column_of_nothing_alone():
+    """A direction without curvature or slope, as a column of zeros has."""
+    function = quadratic([1.0, 2.0, 3.0])
+    flat = Function(
+        lambda t: function.value(t[:3]),
+        lambda t: np.append(function.grad(t[:3]), 0.0),
+        lambda t: np.pad(function.hess(t[:3]), (0, 1)),
+        np.zeros(4),
+        function.minimum,
+    )
+    state, _ = minimise(NewtonCG(), flat, 30)
+    assert state.value == pytest.approx(function.minimum, rel=1e-12)
+    assert state.theta[3] == 0
 
 
 # -- proximal Newton -------------------------------------------------------------------------------------------------

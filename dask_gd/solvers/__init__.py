@@ -8,15 +8,17 @@ from typing import Any
 from .fista import FISTA
 from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
+from .newton_cg import NewtonCG
 from .newton_cholesky import NewtonCholesky
 from .prox_newton import ProxNewton
 
-__all__ = ["FISTA", "LBFGS", "SOLVERS", "GradientDescent", "NewtonCholesky", "ProxNewton"]
+__all__ = ["FISTA", "LBFGS", "SOLVERS", "GradientDescent", "NewtonCG", "NewtonCholesky", "ProxNewton"]
 
 SOLVERS: dict[str, Any] = {
     "fista": FISTA,
     "gd": GradientDescent,
     "lbfgs": LBFGS,
+    "newton-cg": NewtonCG,
     "newton-cholesky": NewtonCholesky,
     "prox-newton": ProxNewton,
 }
