@@ -37,7 +37,11 @@ def check_solver(name: str, size: int, loss: Loss, penalty: Penalty) -> None:
     if not penalty.smooth and not SOLVERS[name].proximal:
         raise ValueError(
             f"solver={name!r} needs a penalty with a gradient and cannot honour L1, groups or bounds: "
-            "use 'prox-newton', 'fista' or 'auto'."
+            "use 'prox-newton', 'fista', 'owlqn' (L1 alone) or 'auto'."
+        )
+    if getattr(SOLVERS[name], "l1_only", False) and not (penalty.separable and not getattr(penalty, "bounded", False)):
+        raise ValueError(
+            f"solver={name!r} knows L1 alone and cannot honour groups or bounds: use 'prox-newton', 'fista' or 'auto'."
         )
     if name in ("newton-cholesky", "prox-newton") and size > REFUSED_PARAMETERS:
         raise ValueError(

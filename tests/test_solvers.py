@@ -169,8 +169,16 @@ PROXIMAL = sorted(name for name, solver in SOLVERS.items() if solver.proximal)
 
 
 def skip(name, function):
-    """A solver without a prox has nothing to do with a penalty without a gradient."""
-    return function.omega is not None and not SOLVERS[name].proximal
+    """A solver without a prox has nothing to do with a penalty without a gradient, nor one of L1 with another."""
+    if function.omega is None:
+        return False
+    pieces = function.omega.pieces()
+    kinks_alone = pieces is not None and not np.isfinite(pieces[2:]).any()
+    return not SOLVERS[name].proximal or (l1_only(name) and not kinks_alone)
+
+
+def l1_only(name):
+    return getattr(SOLVERS[name], "l1_only", False)
 
 
 def answer(function, query):
@@ -230,7 +238,7 @@ def test_states_tell_the_truth(name, problem):
     """value and grad of a state are those at its theta; theta of the first state is the start."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     solver = make(name, function)
     state, _ = talk(solver.init(function.start), function)
     start = function.start if function.omega is None else function.omega.project(function.start)
@@ -250,7 +258,7 @@ def test_the_objective_never_rises(name, problem):
     """Not so of FISTA: its momentum may carry it uphill for a few iterations, which is what makes it fast."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     solver = make(name, function)
     state, _ = talk(solver.init(function.start), function)
     for _ in range(30):
@@ -265,7 +273,7 @@ def test_every_point_asked_about_is_finite(name, problem):
     """Where Ω is infinite f may have no value: nothing is ever asked there."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     _, asked = minimise(make(name, function), function, 30)
     for query in (query for queries in asked for query in queries):
         assert np.isfinite([function.whole(theta) for theta in query.theta]).all()
@@ -277,7 +285,7 @@ def test_a_step_repeats_from_its_state(name, problem):
     """A state, pickled and read back, continues with the same bits: what a checkpoint needs."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     solver = make(name, function)
     state, _ = minimise(solver, function, 3)
     again = type(state)(*pickle.loads(pickle.dumps(tuple(state))))
@@ -316,7 +324,7 @@ def test_answers_that_are_not_finite_do_not_break_a_solver(name, problem):
     """Steps into overflow are refused or reported in the state; no exception, no endless loop."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     solver, p = make(name, function), len(function.start)
     state, _ = talk(solver.init(function.start), function)
     wall = function._replace(
@@ -365,6 +373,8 @@ def violation(theta, grad, omega):
 def test_every_proximal_solver_reaches_every_minimum(name, problem):
     """The minimum is scipy's; zeros, kinks and bounds are exact and the same ones in every solver."""
     function = NOT_SMOOTH[problem]
+    if skip(name, function):
+        pytest.skip("takes L1 alone")
     solver = make(name, function)
     state, _ = minimise(solver, function, 5000, tol=1e-10)
     theta = solver.solution(state)
@@ -379,7 +389,11 @@ def test_every_proximal_solver_reaches_every_minimum(name, problem):
 def test_solvers_agree_on_what_is_exact(problem):
     """The same coefficients lie on zeros, kinks and bounds, to the last bit, whoever put them there."""
     function = NOT_SMOOTH[problem]
-    found = [minimise(make(name, function), function, 5000, tol=1e-10)[0].theta for name in PROXIMAL]
+    found = [
+        minimise(make(name, function), function, 5000, tol=1e-10)[0].theta
+        for name in PROXIMAL
+        if not skip(name, function)
+    ]
     places = [0.0] if isinstance(function.omega.penalty, GroupLasso) else function.omega.pieces()[1:]
     for place in places:
         for theta in found[1:]:
@@ -392,6 +406,8 @@ def test_solvers_agree_on_what_is_exact(problem):
 @pytest.mark.parametrize("name", PROXIMAL)
 def test_at_a_kinked_minimum_nothing_moves(name, problem):
     function = NOT_SMOOTH[problem]
+    if skip(name, function):
+        pytest.skip("takes L1 alone")
     solver = make(name, function)
     there = minimise(make("prox-newton", function), function, 50, tol=1e-13)[0].theta
     state, _ = talk(solver.init(there), function)
@@ -400,7 +416,7 @@ def test_at_a_kinked_minimum_nothing_moves(name, problem):
     np.testing.assert_allclose(state.theta, there, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", PROXIMAL)
+@pytest.mark.parametrize("name", [name for name in PROXIMAL if not l1_only(name)])
 def test_an_infeasible_start_is_projected(name):
     function = NOT_SMOOTH["box"]
     state, _ = talk(make(name, function).init(np.full(len(function.start), 1e3)), function)
@@ -445,6 +461,63 @@ def test_fista_finds_the_curvature(size):
     function = quadratic(size * np.array([0.3, 1.0, 2.0]))
     state, _ = minimise(make("fista", function), function, 3000, tol=1e-9 * size)
     np.testing.assert_allclose(state.grad, 0, atol=1e-9 * size)
+
+
+# -- OWL-QN ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("problem", ["box", "not negative", "groups"])
+def test_owlqn_refuses_what_is_not_l1(problem):
+    function = NOT_SMOOTH[problem]
+    with pytest.raises(ValueError, match="L1 alone and cannot honour groups or bounds: use 'prox-newton'"):
+        talk(make("owlqn", function).init(function.start), function)
+
+
+L1 = [name for name, function in NOT_SMOOTH.items() if not skip("owlqn", function)]
+
+
+@pytest.mark.parametrize("problem", L1)
+def test_owlqn_stays_in_its_orthant(problem):
+    """No coefficient changes sides of its kink in one step: it stops on the kink first."""
+    function = NOT_SMOOTH[problem]
+    l1, center = function.omega.pieces()[:2]
+    states, queries = run(make("owlqn", function), function, 40)
+    for before, asked in zip(states, queries[1:], strict=False):
+        for point in (point for query in asked for point in query.theta):
+            assert not np.any(l1 * (before.theta - center) * (point - center) < 0)
+
+
+@pytest.mark.parametrize("problem", L1)
+def test_the_pseudo_gradient_is_the_subgradient_of_smallest_norm(problem):
+    """Of all slopes between the one-sided derivatives, taken by finite differences, the one nearest to 0."""
+    function = NOT_SMOOTH[problem]
+    for state in run(make("owlqn", function), function, 6)[0]:
+        h = 1e-7
+        sides = np.array(
+            [
+                [
+                    (function.whole(state.theta + side * h * e) - state.value) / (side * h)
+                    for e in np.eye(len(state.theta))
+                ]
+                for side in (-1, 1)
+            ]
+        )
+        np.testing.assert_allclose(state.pseudo, np.clip(0.0, sides[0], sides[1]), atol=1e-5)
+        assert state.pseudo @ state.direction <= 0
+
+
+def test_owlqn_without_l1_is_lbfgs():
+    function = PROBLEMS["logistic with penalty"]
+    one, _ = run(make("owlqn", function), function, 8)
+    two, _ = run(LBFGS(), function, 8)
+    for own, other in zip(one[2:], two[2:], strict=True):
+        assert own.value == pytest.approx(other.value, rel=1e-6)
+
+
+def test_owlqn_is_faster_than_fista_in_a_long_valley():
+    function = NOT_SMOOTH["lasso in a long valley"]
+    asked = {name: minimise(make(name, function), function, 5000, tol=1e-6)[1] for name in ("owlqn", "fista")}
+    assert 2 * sum(map(len, asked["owlqn"])) < sum(map(len, asked["fista"]))
 
 
 # -- gradient descent ------------------------------------------------------------------------------------------------

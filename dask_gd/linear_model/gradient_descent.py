@@ -142,7 +142,7 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         ρ in [0, 1], of "elasticnet" alone; 1 for "l1" and 0 for "l2".
     fit_intercept : bool, default=True
         False: b = 0.
-    solver : {"gd", "auto", "lbfgs", "newton-cg", "newton-cholesky", "prox-newton", "fista"}, default="gd"
+    solver : {"gd", "auto", "lbfgs", "newton-cg", "newton-cholesky", "prox-newton", "fista", "owlqn"}, default="gd"
         Any but "gd" has no learning rate and refuses one. A loss with kinks ("quantile", "hinge") is smoothed by all
         but "gd", which takes subgradients.
     learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo", "bb", "adgd"}, default="auto"
@@ -297,7 +297,7 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         False: b = 0.
     class_weight : dict, "balanced" or None, default=None
         Multiplies the sample weights by class; "balanced" gives every class the same total.
-    solver : {"gd", "auto", "lbfgs", "newton-cg", "newton-cholesky", "prox-newton", "fista"}, default="gd"
+    solver : {"gd", "auto", "lbfgs", "newton-cg", "newton-cholesky", "prox-newton", "fista", "owlqn"}, default="gd"
         Any but "gd" has no learning rate and refuses one. A loss with kinks ("quantile", "hinge") is smoothed by all
         but "gd", which takes subgradients.
     learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo", "bb", "adgd"}, default="auto"

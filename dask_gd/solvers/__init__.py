@@ -10,9 +10,10 @@ from .gradient_descent import GradientDescent
 from .lbfgs import LBFGS
 from .newton_cg import NewtonCG
 from .newton_cholesky import NewtonCholesky
+from .owlqn import OWLQN
 from .prox_newton import ProxNewton
 
-__all__ = ["FISTA", "LBFGS", "SOLVERS", "GradientDescent", "NewtonCG", "NewtonCholesky", "ProxNewton"]
+__all__ = ["FISTA", "LBFGS", "OWLQN", "SOLVERS", "GradientDescent", "NewtonCG", "NewtonCholesky", "ProxNewton"]
 
 SOLVERS: dict[str, Any] = {
     "fista": FISTA,
@@ -20,5 +21,6 @@ SOLVERS: dict[str, Any] = {
     "lbfgs": LBFGS,
     "newton-cg": NewtonCG,
     "newton-cholesky": NewtonCholesky,
+    "owlqn": OWLQN,
     "prox-newton": ProxNewton,
 }
