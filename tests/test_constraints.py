@@ -315,5 +315,5 @@ def test_a_lasso_of_twin_columns():
 def test_a_solver_of_l1_alone_refuses_groups_and_bounds(change):
     X, y = np.arange(12.0).reshape(6, 2) ** 0.5, np.arange(6.0)
     model = dask_gd.GeneralizedLinearRegressor(alpha=0.1, l1_ratio=0.5, solver="owlqn", **change)
-    with pytest.raises(ValueError, match="'owlqn' knows L1 alone and cannot honour groups or bounds: use 'prox-newton'"):
+    with pytest.raises(ValueError, match="'owlqn' knows L1 alone and cannot honour groups or bounds: use"):
         model.fit(X, y)

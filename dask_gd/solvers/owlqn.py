@@ -96,7 +96,7 @@ class OWLQN:
 
     def _accepts(self, state: OWLQNState, point: Array, value: float, grad: Array) -> bool:
         """Armijo's rule along the projected arc. Where F falls by no more than rounding, the pseudo-gradient tells."""
-        promised = float((point - state.theta) @ state.pseudo)
+        promised = min(float((point - state.theta) @ state.pseudo), 0.0)
         if not sufficient(value, state.value, 1.0, promised):
             return False
         if value < state.value - ROUNDING * abs(state.value):
@@ -112,7 +112,8 @@ class OWLQN:
 
     def _state(self, theta: Array, value: float, grad: Array, step: float, s: Array, y: Array) -> OWLQNState:
         pseudo = self._pseudo(theta, grad)
-        kinked = theta == self._kinks()[1]
+        l1, center = self._kinks()
+        kinked = (l1 > 0) & (theta == center)
         free = ~kinked | (pseudo != 0)
         direction = np.zeros_like(theta)
         own_s, own_y = s[:, free], y[:, free]
