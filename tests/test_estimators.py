@@ -708,11 +708,15 @@ def test_warm_start_of_a_perfect_fit():
         np.testing.assert_allclose(model.coef_, [1, 2, 3], rtol=1e-7)
 
 
-def test_warm_start_of_another_shape_starts_cold(classifier):
+def test_warm_start_of_another_shape_is_refused(classifier):
+    """As scikit-learn does: coefficients of other classes or columns are no start. The last fit is kept."""
     data = Data(classifier)
     model = classifier.set_params(warm_start=True).fit(data.X, data.y)
-    model.fit(data.X, data.y == 1)
-    same(model, clone(classifier).fit(data.X, data.y == 1), rtol=1e-12)
+    coef = model.coef_
+    for X, y in ((data.X, data.y == 1), (data.X[:, :-1], data.y)):
+        with pytest.raises(ValueError, match="warm_start=True, but the last fit left coefficients of shape"):
+            model.fit(X, y)
+        assert model.coef_ is coef
 
 
 def test_verbose_prints_a_line_an_iteration(plain, capsys):

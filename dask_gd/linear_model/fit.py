@@ -26,6 +26,7 @@ from ..penalties import Penalty
 from ..planner import check_solver, choose_solver
 from ..protocol import VALUE, Array, Block, Callback, Engine, Query, Result
 from ..solvers import SOLVERS
+from .start import CONSTANT_MODEL, Start
 
 SAMPLE_PER_FEATURE = 500  # rows of the sample per feature …
 SAMPLE_BYTES = 4 * 2**20  # … and its size at the most
@@ -54,7 +55,7 @@ class Problem:
     targets: str = "numbers"  # what y is: "numbers", "columns" of numbers or "labels"
     class_weight: Any = None
     solver_options: tuple[tuple[str, Any], ...] = ()
-    start: tuple[Array, Array] | None = None  # coefficients (k, d) and intercept (k,) of a warm start
+    start: Start = CONSTANT_MODEL
 
 
 class Outcome(NamedTuple):
@@ -141,10 +142,7 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
         options["rank_tol"] = RANK_TOL[dtype]
     if loss.quadratic and name in ("newton-cholesky", "prox-newton"):
         options["reuse"] = np.inf
-    coef, intercept = objective.start()
-    warm = problem.start is not None and problem.start[0].shape == coef.shape
-    if warm:
-        coef, intercept = problem.start  # type: ignore[misc]
+    coef, intercept, warm = problem.start.point(objective)
     fit = Fit(SOLVERS[name](**options), penalty, coef, intercept, problem.max_iter, problem.tol)
     if not warm and fit.solver.standardised and classification and loss.smooth:
         rows = min(SAMPLE_PER_FEATURE * (n_features + 1), SAMPLE_BYTES // (dtype.itemsize * n_features))

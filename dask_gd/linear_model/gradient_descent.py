@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from ..losses import LOSSES, Logistic, Loss
@@ -17,6 +16,7 @@ from .docs import shared_docs
 from .fit import Problem, fit_model
 from .params import check_boolean, check_common, check_option, check_real
 from .predict import LinearRegressorMixin, ProbabilityMixin
+from .start import Start, start_of
 from .svm import one_vs_rest
 
 GD_DEFAULTS = {
@@ -52,15 +52,12 @@ class _Workbench(SparseTag):
         check_option(self, "loss", tuple(known))
         return known[self.loss]()
 
-    def _problem(self, loss: Callable[[int], Loss], **more: Any) -> Problem:
+    def _problem(self, loss: Callable[[int], Loss], start: Start, **more: Any) -> Problem:
         check_common(self, ("auto", *SOLVERS))
         check_option(self, "penalty", (None, "l2", "l1", "elasticnet"))
         check_real(self, "alpha", low=0.0)
         check_real(self, "l1_ratio", low=0.0, high=1.0)
         options = self._descent()
-        start = None
-        if self.warm_start and hasattr(self, "coef_"):
-            start = (np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_))
         alpha = float(self.alpha) if self.penalty is not None else 0.0
         return Problem(
             penalty_spec(self, alpha, L1_RATIO.get(self.penalty, float(self.l1_ratio))),
@@ -243,7 +240,16 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
     def _fitted_loss(self) -> Loss:
         return self._named_loss(classification=False)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> GDRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> GDRegressor:
         """Fit to data.
 
         Parameters
@@ -254,6 +260,10 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
             s ≥ 0; a weight of zero removes the row.
         offset : array-like or dask array of shape (n,), optional
             o, a part of the margin that is known.
+        coef_init : array-like of the shape of ``coef_``, optional
+            Where to start, in the place of 0 or of the coefficients of a warm start.
+        intercept_init : float or array-like of the shape of ``intercept_``, optional
+            Likewise, in the place of the constant model's.
 
         Returns
         -------
@@ -269,7 +279,7 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         """
         loss = self._fitted_loss()
         self._refuse_kinks(loss)
-        problem = self._problem(always(loss))
+        problem = self._problem(always(loss), start_of(self, coef_init, intercept_init))
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_ = result.coef[0]
         self.intercept_ = float(result.intercept[0])
@@ -389,7 +399,16 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> GDClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> GDClassifier:
         """Fit to data; parameters and errors as in :meth:`LogisticRegression.fit`, and a ValueError for a learning
         rate with a solver that has none.
 
@@ -398,7 +417,8 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         self
         """
         self._refuse_kinks(self._named_loss(classification=True))
-        problem = self._problem(self._losses(), targets="labels", class_weight=self.class_weight)
+        start = start_of(self, coef_init, intercept_init)
+        problem = self._problem(self._losses(), start, targets="labels", class_weight=self.class_weight)
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_, self.intercept_ = result.coef, result.intercept
         return self
