@@ -56,30 +56,30 @@ def minimise_with_scale(
     weak penalty does not move it.
     """
     (fit,) = fits
-    if fit.coef.any():  # a warm start
-        return minimise(objective, engine, fits, callbacks, dtype=dtype)
+    before = engine.n_sweeps
+    if fit.coef.any():  # a warm start, or one of the user's own
+        (result,) = minimise(objective, engine, fits, callbacks, dtype=dtype)
+        if result.converged:
+            return [result]
     squares = objective.with_loss(Squared())
     name = "newton-cholesky" if squares.size <= SQUARES_PARAMETERS else "lbfgs"
     near = Fit(SOLVERS[name](), ElasticNet(), fit.coef[:1], fit.intercept[:1], 100, 1e-6)
     found = minimise(squares, engine, [near], dtype=dtype)[0]
     coef, intercept = found.coef, found.intercept
     scale = float(np.sqrt(2 * value_at(squares, engine, coef, intercept, near)))
-    sweeps = found.n_sweeps + 1
     size = float(np.sqrt(squares.rounding / np.finfo(np.float64).eps))
     coef = np.concatenate([coef, np.zeros_like(coef)])
     weak = np.all(np.abs(fit.penalty.grad(coef)) <= WEAK * objective.standardised.scale)
     if scale <= EXACT * size and weak:
         intercept = np.append(intercept, np.finfo(np.float64).eps * size)
-        return [found._replace(coef=coef, intercept=intercept, n_sweeps=sweeps, converged=True)]
+        return [found._replace(coef=coef, intercept=intercept, n_sweeps=engine.n_sweeps - before, converged=True)]
     # An exact fit that the penalty moves: its residuals say nothing of the scale to come.
     scale = scale if scale > EXACT * size else size
     near = fit._replace(coef=coef, intercept=np.append(intercept, scale))
     result = minimise(objective, engine, [near], callbacks, dtype=dtype)[0]
-    sweeps += result.n_sweeps
     if not result.converged:
         result = _scale_from_above(objective, engine, near, callbacks, dtype)
-        sweeps += result.n_sweeps
-    return [result._replace(n_sweeps=sweeps)]
+    return [result._replace(n_sweeps=engine.n_sweeps - before)]
 
 
 def _scale_from_above(

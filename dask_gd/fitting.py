@@ -249,7 +249,6 @@ def _result(run: _Running, objective: Objective) -> Result:
     state = run.state
     assert state is not None and run.message is not None
     theta = run.solver.solution(state) if run.converged else state.theta
-    theta = objective.symmetric(theta, run.fit.penalty)
     coef, intercept = objective.to_model(theta, run.model.coordinates)
     if run.solver.proximal:  # a bound is met to the last digit, in the user's units too
         exact = run.fit.penalty.snap(coef)
@@ -265,5 +264,6 @@ def _result(run: _Running, objective: Objective) -> Result:
             shorter = objective.minimum_norm(coef, null, run.model.coordinates)
             intercept = intercept + (coef - shorter) @ run.model.coordinates.center
             coef = shorter
+    coef, intercept = objective.symmetric(coef, intercept, run.fit.penalty)
     history = {name: np.asarray(numbers) for name, numbers in run.history.items()}
     return Result(coef, intercept, run.iteration, run.sweeps, run.converged, run.message, history, rank, run.separated)

@@ -173,16 +173,6 @@ class Objective:
         coef = w[0] / coordinates.scale
         return coef, b[0] - coef @ coordinates.center if self.fit_intercept else b[0]
 
-    def symmetric(self, theta: Array, penalty: Penalty) -> Array:
-        """Of all θ that differ by one vector added to every class, the one whose classes have a mean of zero, where the
-        penalty does not say it."""
-        if not self.loss.gauge:
-            return theta
-        w, b = self._split(theta[None])
-        if penalty.none:
-            w = w - w.mean(axis=1, keepdims=True)
-        return np.asarray(self._join(w, b - b.mean(axis=1, keepdims=True))[0])
-
     def start_margins(self) -> Array:
         """The margins (k,) of the constant model that a fit starts from."""
         return np.asarray(self.loss.start(*self.targets()), dtype=float).reshape(self.n_outputs)
@@ -357,6 +347,18 @@ class Objective:
         k, d = self.n_outputs, self.n_features
         for i in range(d if penalised else 0, d + 1):
             full[:, i, :, i] += np.trace(full[:, i, :, i]) / k**2
+
+    def symmetric(self, coef: Array, intercept: Array, penalty: Penalty) -> tuple[Array, Array]:
+        """The same margin differences from parameters that are centred over the classes wherever F leaves that open,
+        so that they do not depend on the start or the solver."""
+        if not self.loss.gauge:
+            return coef, intercept
+        if self.fit_intercept:
+            intercept = intercept - intercept.mean()
+        if penalty.smooth:
+            curvature = np.broadcast_to(np.asarray(penalty.curvature), coef.shape)
+            coef = np.where((curvature == 0).all(axis=0), coef - coef.mean(axis=0), coef)
+        return coef, intercept
 
     def minimum_norm(self, coef: Array, null: Array, coordinates: Coordinates) -> Array:
         """The coefficients (k, d) of smallest norm that give the same margins, from a basis (p, r) of the null space

@@ -299,7 +299,11 @@ def check_solver(name: str, size: int, loss: Loss, penalty: Penalty) -> None:
     if not penalty.smooth and not solver.proximal:
         raise ValueError(
             f"solver={name!r} needs a penalty with a gradient and cannot honour L1, groups or bounds: "
-            "use 'prox-newton', 'fista' or 'auto'."
+            "use 'prox-newton', 'fista', 'owlqn' (L1 alone) or 'auto'."
+        )
+    if getattr(SOLVERS[name], "l1_only", False) and not (penalty.separable and not getattr(penalty, "bounded", False)):
+        raise ValueError(
+            f"solver={name!r} knows L1 alone and cannot honour groups or bounds: use 'prox-newton', 'fista' or 'auto'."
         )
     instead = "lbfgs" if penalty.smooth else "fista"
     if solver.certified and size > REFUSED_PARAMETERS:

@@ -309,3 +309,11 @@ def test_a_lasso_of_twin_columns():
     g = -X.T @ (y - model.predict(X)) / 60
     w = model.coef_
     assert np.max(np.abs(np.where(w != 0, g + 0.1 * np.sign(w), np.maximum(np.abs(g) - 0.1, 0)))) <= KKT
+
+
+@pytest.mark.parametrize("change", [{"lower_bounds": 0.0}, {"upper_bounds": [1.0, 2.0]}, {"groups": [0, 0]}], ids=str)
+def test_a_solver_of_l1_alone_refuses_groups_and_bounds(change):
+    X, y = np.arange(12.0).reshape(6, 2) ** 0.5, np.arange(6.0)
+    model = dask_gd.GeneralizedLinearRegressor(alpha=0.1, l1_ratio=0.5, solver="owlqn", **change)
+    with pytest.raises(ValueError, match="'owlqn' knows L1 alone and cannot honour groups or bounds: use"):
+        model.fit(X, y)

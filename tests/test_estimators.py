@@ -533,6 +533,9 @@ BAD = {
     "eta0": [0.0, -0.1, None, np.inf, np.nan],
     "power_t": [-0.5, None, np.inf],
     "learning_rate": ["fast", None, 0.1],
+    "momentum": [-0.1, 1.0, "x", None],
+    "nesterov": ["no", None],
+    "metric": ["fast", None],
     "penalty": ["l3", 2, "none"],
     "l1_ratio": [-0.1, 1.1, "x", None],
     "quantile": [0.0, 1.0, -1, "x", None],
@@ -562,7 +565,17 @@ def test_invalid_parameters_are_named_before_any_work(plain, name):
             clone(plain).set_params(**{name: value}).fit(X, data.dy)
 
 
-@pytest.mark.parametrize("change", [{"learning_rate": "constant"}, {"eta0": 0.5}, {"power_t": 0.5}], ids=str)
+GD_CHANGES = [
+    {"learning_rate": "constant"},
+    {"eta0": 0.5},
+    {"power_t": 0.5},
+    {"momentum": 0.5},
+    {"nesterov": True},
+    {"metric": "diagonal"},
+]
+
+
+@pytest.mark.parametrize("change", GD_CHANGES, ids=str)
 @pytest.mark.parametrize("solver", [*sorted(set(SOLVERS) - {"gd"}), "auto"])
 @pytest.mark.parametrize("cls", WORKBENCH)
 def test_a_solver_without_learning_rate_refuses_one(cls, solver, change):
@@ -570,6 +583,56 @@ def test_a_solver_without_learning_rate_refuses_one(cls, solver, change):
     (name,) = change
     with pytest.raises(ValueError, match=f"{solver}.*no learning rate.*{name}"):
         cls(solver=solver, **change).fit(data.dX, data.dy)
+
+
+@pytest.mark.parametrize(
+    ("change", "who", "what"),
+    [
+        *(({"learning_rate": rate, "momentum": 0.9}, rate, "momentum") for rate in ("auto", "armijo", "bb", "adgd")),
+        ({"learning_rate": "bb", "nesterov": True}, "bb", "nesterov"),
+        ({"learning_rate": "constant", "nesterov": True}, "nesterov", "momentum"),
+        ({"learning_rate": "constant", "power_t": 0.5}, "constant", "power_t"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cls", WORKBENCH)
+def test_a_learning_rate_refuses_what_it_cannot_honour(cls, change, who, what):
+    data = Data(cls())
+    with pytest.raises(ValueError, match=rf"{who}.*{what}[^:]*: use"):
+        cls(**change).fit(data.dX, data.dy)
+
+
+@pytest.mark.parametrize("rate", ["bb", "adgd"])
+def test_rates_of_curvature_refuse_kinks(rate):
+    data = Data(GDRegressor())
+    with pytest.raises(ValueError, match=rf"{rate}.*quantile.*kinks.*use"):
+        GDRegressor("quantile", learning_rate=rate).fit(data.dX, data.dy)
+    data = Data(GDClassifier())
+    with pytest.raises(ValueError, match=rf"{rate}.*hinge.*kinks.*use"):
+        GDClassifier("hinge", learning_rate=rate).fit(data.dX, data.dy)
+
+
+@pytest.mark.parametrize("change", [{"momentum": 0.8}, {"momentum": 0.8, "nesterov": True}], ids=str)
+@pytest.mark.parametrize("cls", WORKBENCH)
+def test_momentum_arrives(cls, change):
+    data = Data(cls())
+    X = data.lazy((data.X - data.X.mean(axis=0)) / data.X.std(axis=0))
+    y = data.lazy(data.y / data.y.std()) if cls is GDRegressor else data.dy
+    options = {"learning_rate": "constant", "eta0": 0.05, "max_iter": 5000, "tol": 1e-6, "alpha": 0.01}
+    fast, slow = cls(**options, **change).fit(X, y), cls(**options).fit(X, y)
+    np.testing.assert_allclose(fast.coef_, slow.coef_, atol=1e-4)
+    assert fast.n_iter_ < slow.n_iter_ / 2
+
+
+@pytest.mark.parametrize("rate", LEARNING_RATES)
+@pytest.mark.parametrize("cls", WORKBENCH)
+def test_the_diagonal_metric_knows_no_units(cls, rate):
+    data = Data(cls())
+    y = data.lazy(data.y / data.y.std()) if cls is GDRegressor else data.dy
+    options = {"learning_rate": rate, "metric": "diagonal", "penalty": None, "max_iter": 20, "tol": None}
+    units = np.geomspace(1e-3, 1e3, data.X.shape[1])
+    one, two = cls(**options).fit(data.dX, y), cls(**options).fit(data.dX * units, y)
+    np.testing.assert_allclose(two.coef_ * units, one.coef_, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("learning_rate", LEARNING_RATES)
@@ -645,11 +708,15 @@ def test_warm_start_of_a_perfect_fit():
         np.testing.assert_allclose(model.coef_, [1, 2, 3], rtol=1e-7)
 
 
-def test_warm_start_of_another_shape_starts_cold(classifier):
+def test_warm_start_of_another_shape_is_refused(classifier):
+    """As scikit-learn does: coefficients of other classes or columns are no start. The last fit is kept."""
     data = Data(classifier)
     model = classifier.set_params(warm_start=True).fit(data.X, data.y)
-    model.fit(data.X, data.y == 1)
-    same(model, clone(classifier).fit(data.X, data.y == 1), rtol=1e-12)
+    coef = model.coef_
+    for X, y in ((data.X, data.y == 1), (data.X[:, :-1], data.y)):
+        with pytest.raises(ValueError, match="warm_start=True, but the last fit left coefficients of shape"):
+            model.fit(X, y)
+        assert model.coef_ is coef
 
 
 def test_verbose_prints_a_line_an_iteration(plain, capsys):

@@ -244,6 +244,20 @@ def test_all_solvers_find_one_minimum(loss, name):
     np.testing.assert_allclose(found.intercept, best.intercept, atol=1e-6)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.1])
+@pytest.mark.parametrize("name", sorted(SOLVERS))
+def test_softmax_is_centred_over_classes_wherever_it_starts(name, alpha, rng):
+    """One vector added to the coefficients of every class changes no probability: the one of mean 0 is reported."""
+    p = Problem("softmax")
+    start = rng.normal(size=(3, 4)) + 5, rng.normal(size=3) + 3
+    fit = p.fit(SOLVERS[name](), ElasticNet(l2=alpha), 20_000, 1e-7, start)
+    (found,) = minimise(p.objective, p.engine, [fit], dtype=F64)
+    (best,) = minimise(p.objective, p.engine, [p.fit(NewtonCholesky(), ElasticNet(l2=alpha))], dtype=F64)
+    assert found.intercept.mean() == pytest.approx(0, abs=1e-14)
+    np.testing.assert_allclose(found.coef.mean(axis=0), 0, atol=1e-14 if alpha == 0 else 1e-5)
+    np.testing.assert_allclose(found.coef, best.coef, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", sorted(SOLVERS))
 def test_history(name):
     p = Problem("logistic")

@@ -32,7 +32,7 @@ from dask_gd.losses import GeneralizedLinear, Logistic
 from dask_gd.losses.families import Tweedie
 from dask_gd.solvers import SOLVERS
 
-FIRST_ORDER = ("gd", "fista")  # reach the optimum as far as the rounding of the objective lets them see it
+FIRST_ORDER = ("gd", "fista", "owlqn")  # reach the optimum as far as the rounding of the objective lets them see it
 PROXIMAL = sorted(name for name, solver in SOLVERS.items() if solver.proximal)
 NAMED = sorted(set(SOLVERS) - {"gd"})  # what LogisticRegression takes
 N = 400

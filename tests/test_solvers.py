@@ -1,6 +1,7 @@
 """Solvers without data: their questions are answered by small functions whose minima are known."""
 
 import inspect
+import itertools
 import pickle
 from typing import Any, NamedTuple
 
@@ -10,10 +11,11 @@ import scipy.optimize
 
 from dask_gd.objective import ThetaPenalty
 from dask_gd.penalties import ElasticNet, GroupLasso
-from dask_gd.protocol import GRADIENT, HESSIAN, SAMPLED, Answer
-from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCholesky
+from dask_gd.protocol import DIAGONAL, GRADIENT, HESSIAN, PRODUCT, SAMPLED, Answer
+from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCG, NewtonCholesky
 from dask_gd.solvers.lbfgs import two_loop
 from dask_gd.solvers.line_search import search, search_points, sufficient
+from dask_gd.solvers.step_sizes import adgd, adgd_proximal, barzilai_borwein
 
 
 def omega_of(penalty, p, intercept=False):
@@ -167,19 +169,26 @@ PROXIMAL = sorted(name for name, solver in SOLVERS.items() if solver.proximal)
 
 
 def skip(name, function):
-    """A solver without a prox has nothing to do with a penalty without a gradient."""
-    return function.omega is not None and not SOLVERS[name].proximal
+    """A solver without a prox has nothing to do with a penalty without a gradient, nor one of L1 with another."""
+    if function.omega is None:
+        return False
+    pieces = function.omega.pieces()
+    kinks_alone = pieces is not None and not np.isfinite(pieces[2:]).any()
+    return not SOLVERS[name].proximal or (l1_only(name) and not kinks_alone)
+
+
+def l1_only(name):
+    return getattr(SOLVERS[name], "l1_only", False)
 
 
 def answer(function, query):
     if query.want == SAMPLED:
         return Answer(np.zeros(0), hess=np.array([sampled(function.hess(t)) for t in query.theta]))
-    parts = {
-        "value": function.whole,
-        "grad": function.grad,
-        "hess": function.hess,
-        "hess_diag": lambda t: np.diag(function.hess(t)),
-    }
+    if query.want == PRODUCT:
+        products = [function.hess(t) @ u for t, u in zip(query.theta, query.direction, strict=True)]
+        return Answer(np.array([function.whole(t) for t in query.theta]), hess_product=np.array(products))
+    parts = {"value": function.whole, "grad": function.grad, "hess": function.hess}
+    parts["hess_diag"] = lambda t: np.diag(function.hess(t))
     return Answer(**{name: np.array([parts[name](t) for t in query.theta]) for name in query.want})
 
 
@@ -237,7 +246,7 @@ def test_states_tell_the_truth(name, problem):
     """value and grad of a state are those at its theta; theta of the first state is the start."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     solver = make(name, function)
     state, _ = talk(solver.init(function.start), function)
     start = function.start if function.omega is None else function.omega.project(function.start)
@@ -257,7 +266,7 @@ def test_the_objective_never_rises(name, problem):
     """Not so of FISTA: its momentum may carry it uphill for a few iterations, which is what makes it fast."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     solver = make(name, function)
     state, _ = talk(solver.init(function.start), function)
     for _ in range(30):
@@ -272,7 +281,7 @@ def test_every_point_asked_about_is_finite(name, problem):
     """Where Ω is infinite f may have no value: nothing is ever asked there."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     _, asked = minimise(make(name, function), function, 30)
     for query in (query for queries in asked for query in queries):
         assert np.isfinite([function.whole(theta) for theta in query.theta]).all()
@@ -284,7 +293,7 @@ def test_a_step_repeats_from_its_state(name, problem):
     """A state, pickled and read back, continues with the same bits: what a checkpoint needs."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     solver = make(name, function)
     state, _ = minimise(solver, function, 3)
     again = type(state)(*pickle.loads(pickle.dumps(tuple(state))))
@@ -323,7 +332,7 @@ def test_answers_that_are_not_finite_do_not_break_a_solver(name, problem):
     """Steps into overflow are refused or reported in the state; no exception, no endless loop."""
     function = SMOOTH_AND_NOT[problem]
     if skip(name, function):
-        pytest.skip("takes no nonsmooth penalty")
+        pytest.skip("takes no such penalty")
     solver, p = make(name, function), len(function.start)
     state, _ = talk(solver.init(function.start), function)
     wall = function._replace(
@@ -372,6 +381,8 @@ def violation(theta, grad, omega):
 def test_every_proximal_solver_reaches_every_minimum(name, problem):
     """The minimum is scipy's; zeros, kinks and bounds are exact and the same ones in every solver."""
     function = NOT_SMOOTH[problem]
+    if skip(name, function):
+        pytest.skip("takes L1 alone")
     solver = make(name, function)
     state, _ = minimise(solver, function, 5000, tol=1e-10)
     theta = solver.solution(state)
@@ -386,7 +397,11 @@ def test_every_proximal_solver_reaches_every_minimum(name, problem):
 def test_solvers_agree_on_what_is_exact(problem):
     """The same coefficients lie on zeros, kinks and bounds, to the last bit, whoever put them there."""
     function = NOT_SMOOTH[problem]
-    found = [minimise(make(name, function), function, 5000, tol=1e-10)[0].theta for name in PROXIMAL]
+    found = [
+        minimise(make(name, function), function, 5000, tol=1e-10)[0].theta
+        for name in PROXIMAL
+        if not skip(name, function)
+    ]
     places = [0.0] if isinstance(function.omega.penalty, GroupLasso) else function.omega.pieces()[1:]
     for place in places:
         for theta in found[1:]:
@@ -399,6 +414,8 @@ def test_solvers_agree_on_what_is_exact(problem):
 @pytest.mark.parametrize("name", PROXIMAL)
 def test_at_a_kinked_minimum_nothing_moves(name, problem):
     function = NOT_SMOOTH[problem]
+    if skip(name, function):
+        pytest.skip("takes L1 alone")
     solver = make(name, function)
     there = minimise(make("prox-newton", function), function, 50, tol=1e-13)[0].theta
     state, _ = talk(solver.init(there), function)
@@ -407,7 +424,7 @@ def test_at_a_kinked_minimum_nothing_moves(name, problem):
     np.testing.assert_allclose(state.theta, there, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", PROXIMAL)
+@pytest.mark.parametrize("name", [name for name in PROXIMAL if not l1_only(name)])
 def test_an_infeasible_start_is_projected(name):
     function = NOT_SMOOTH["box"]
     state, _ = talk(make(name, function).init(np.full(len(function.start), 1e3)), function)
@@ -452,6 +469,63 @@ def test_fista_finds_the_curvature(size):
     function = quadratic(size * np.array([0.3, 1.0, 2.0]))
     state, _ = minimise(make("fista", function), function, 3000, tol=1e-9 * size)
     np.testing.assert_allclose(state.grad, 0, atol=1e-9 * size)
+
+
+# -- OWL-QN ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("problem", ["box", "not negative", "groups"])
+def test_owlqn_refuses_what_is_not_l1(problem):
+    function = NOT_SMOOTH[problem]
+    with pytest.raises(ValueError, match="L1 alone and cannot honour groups or bounds: use 'prox-newton'"):
+        talk(make("owlqn", function).init(function.start), function)
+
+
+L1 = [name for name, function in NOT_SMOOTH.items() if not skip("owlqn", function)]
+
+
+@pytest.mark.parametrize("problem", L1)
+def test_owlqn_stays_in_its_orthant(problem):
+    """No coefficient changes sides of its kink in one step: it stops on the kink first."""
+    function = NOT_SMOOTH[problem]
+    l1, center = function.omega.pieces()[:2]
+    states, queries = run(make("owlqn", function), function, 40)
+    for before, asked in zip(states, queries[1:], strict=False):
+        for point in (point for query in asked for point in query.theta):
+            assert not np.any(l1 * (before.theta - center) * (point - center) < 0)
+
+
+@pytest.mark.parametrize("problem", L1)
+def test_the_pseudo_gradient_is_the_subgradient_of_smallest_norm(problem):
+    """Of all slopes between the one-sided derivatives, taken by finite differences, the one nearest to 0."""
+    function = NOT_SMOOTH[problem]
+    for state in run(make("owlqn", function), function, 6)[0]:
+        h = 1e-7
+        sides = np.array(
+            [
+                [
+                    (function.whole(state.theta + side * h * e) - state.value) / (side * h)
+                    for e in np.eye(len(state.theta))
+                ]
+                for side in (-1, 1)
+            ]
+        )
+        np.testing.assert_allclose(state.pseudo, np.clip(0.0, sides[0], sides[1]), atol=1e-5)
+        assert state.pseudo @ state.direction <= 0
+
+
+def test_owlqn_without_l1_is_lbfgs():
+    function = PROBLEMS["logistic with penalty"]
+    one, _ = run(make("owlqn", function), function, 8)
+    two, _ = run(LBFGS(), function, 8)
+    for own, other in zip(one[2:], two[2:], strict=True):
+        assert own.value == pytest.approx(other.value, rel=1e-6)
+
+
+def test_owlqn_is_faster_than_fista_in_a_long_valley():
+    function = NOT_SMOOTH["lasso in a long valley"]
+    asked = {name: minimise(make(name, function), function, 5000, tol=1e-6)[1] for name in ("owlqn", "fista")}
+    assert 2 * sum(map(len, asked["owlqn"])) < sum(map(len, asked["fista"]))
 
 
 # -- gradient descent ------------------------------------------------------------------------------------------------
@@ -559,6 +633,93 @@ def test_auto_is_armijo():
     one, _ = run(GradientDescent("auto"), PROBLEMS["ellipse"], 10)
     two, _ = run(GradientDescent("armijo"), PROBLEMS["ellipse"], 10)
     np.testing.assert_array_equal(one[-1].theta, two[-1].theta)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum_is_the_textbook(nesterov):
+    """v ← β v - η ∇F(θ), or that of θ + β v; θ ← θ + v."""
+    function = PROBLEMS["ellipse"]
+    states, queries = run(GradientDescent("constant", eta0=0.3, momentum=0.7, nesterov=nesterov), function, 20)
+    theta, velocity = function.start, 0.0
+    for state in states:
+        np.testing.assert_allclose(state.theta, theta, rtol=1e-12, atol=1e-14)
+        velocity = 0.7 * velocity - 0.3 * function.grad(theta + 0.7 * velocity if nesterov else theta)
+        theta = theta + velocity
+    assert all(len(asked) == 1 for asked in queries)
+
+
+def test_adaptive_forgets_its_momentum_where_the_objective_rises():
+    function = quadratic([1.0, 10.0])
+    state, _ = minimise(GradientDescent("adaptive", eta0=0.5, momentum=0.9, nesterov=True), function, 3000)
+    assert state.value == pytest.approx(function.minimum, rel=1e-10)
+    states, _ = run(GradientDescent("adaptive", eta0=0.5, momentum=0.9), function, 30)
+    for before, after in itertools.pairwise(states):
+        assert after.value < before.value or not after.move.any()
+
+
+RATES = {
+    "bb": {"learning_rate": "bb"},
+    "adgd": {"learning_rate": "adgd"},
+    "heavy ball": {"learning_rate": "adaptive", "momentum": 0.6, "eta0": 0.05},
+    "nesterov": {"learning_rate": "adaptive", "momentum": 0.6, "nesterov": True, "eta0": 0.05},
+}
+
+
+@pytest.mark.parametrize("problem", SMOOTH_AND_NOT)
+@pytest.mark.parametrize("rate", RATES)
+def test_every_rate_reaches_every_minimum(rate, problem):
+    function = SMOOTH_AND_NOT[problem]
+    state, asked = minimise(make("gd", function, **RATES[rate]), function, 3000, tol=1e-7)
+    assert function.whole(state.theta) <= function.minimum + 1e-9 * max(1, abs(function.minimum))
+    if rate in ("bb", "adgd"):
+        assert np.mean([len(queries) == 1 for queries in asked]) >= 0.9
+        assert max(map(len, asked)) < 30
+
+
+@pytest.mark.parametrize("size", [1e-8, 1.0, 1e8])
+@pytest.mark.parametrize("eta0", [1e-2, 1e4])
+@pytest.mark.parametrize("rate", ["bb", "adgd"])
+def test_rates_of_curvature_forgive_the_first_rate(rate, eta0, size):
+    function = quadratic(size * np.array([0.3, 1.0, 2.0]))
+    solver = make("gd", function, learning_rate=rate, eta0=eta0)
+    state, _ = minimise(solver, function, 2000, tol=1e-7 * size)
+    assert function.value(state.theta) <= function.minimum + 1e-9 * abs(function.minimum)
+
+
+def test_barzilai_borwein_is_the_reciprocal_curvature():
+    A = np.diag([1.0, 3.0, 9.0])
+    s = np.array([0.3, -1.0, 2.0])
+    assert barzilai_borwein(s, A @ s, 7.0) == pytest.approx((s @ s) / (s @ A @ s))
+    assert barzilai_borwein(s, -A @ s, 7.0) == barzilai_borwein(s, 0 * s, 7.0) == 28.0  # no curvature: go further
+
+
+def test_adgd_is_the_paper():
+    """min(√(1 + θ) η, 1/2L) and η min(√(2/3 + θ), 1/√[2η²L² - 1]); no turn bounds nothing."""
+    s, y = np.array([3.0, 4.0]), np.array([0.0, 2.0])  # L = 0.4
+    assert adgd(s, y, 1.0, 0.5) == pytest.approx(np.sqrt(1.5))
+    assert adgd(s, y, 2.0, 0.5) == pytest.approx(1.25)
+    assert adgd_proximal(s, y, 1.0, 0.5) == pytest.approx(np.sqrt(2 / 3 + 0.5))
+    assert adgd_proximal(s, y, 4.0, 0.5) == pytest.approx(4 / np.sqrt(2 * 1.6**2 - 1))
+    for rule in (adgd, adgd_proximal):
+        assert np.isfinite(rule(0 * s, 0 * y, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("rate", ["bb", "adgd"])
+def test_a_first_step_over_a_cliff_is_not_taken(rate):
+    """exp(1e4 θ) - θ from 0: at the first trials the value overflows; curvature grows without bound."""
+
+    def value(t):
+        with np.errstate(over="ignore"):
+            return float(np.exp(1e4 * t[0]) + 1e-3 * np.exp(-t[1]) - t[0] + t[1] * 1e-3)
+
+    def grad(t):
+        with np.errstate(over="ignore"):
+            return np.array([1e4 * np.exp(1e4 * t[0]) - 1, 1e-3 - 1e-3 * np.exp(-t[1])])
+
+    function = Function(value, grad, None, np.array([0.0, 3.0]), 0.0)
+    states, _ = run(GradientDescent(rate), function, 200)
+    assert max(state.value for state in states) <= states[0].value * (1 + 1e-9)
+    assert states[-1].value < states[0].value
 
 
 # -- line search -----------------------------------------------------------------------------------------------------
@@ -692,6 +853,95 @@ def test_newton_finds_its_way_along_a_flat_direction():
         before = state.value
         state, _ = talk(NewtonCholesky().step(state), function)
         assert state.value < before - 1
+
+
+# -- truncated Newton ------------------------------------------------------------------------------------------------
+
+
+def wants(asked):
+    return [query.want for queries in asked for query in queries]
+
+
+@pytest.mark.parametrize("problem", ["ellipse", "long", "one number"])
+def test_conjugate_gradients_end_after_p_products(problem):
+    """Of a quadratic the second step knows all that the products of the first told of its Hessian."""
+    function = PROBLEMS[problem]
+    p = len(function.start)
+    _, asked = minimise(NewtonCG(loosest=1e-12), function, 3, tol=1e-10)
+    assert wants(asked).count(PRODUCT) <= p + 2
+    _, loose = minimise(NewtonCG(), function, 50, tol=1e-10)
+    assert wants(loose).count(PRODUCT) <= 1.5 * p + 3
+
+
+def test_the_preconditioner_learns_from_every_product():
+    """An L-BFGS matrix of p conjugate directions is the inverse of the Hessian, whatever the diagonal was."""
+    function = PROBLEMS["long"]
+    solver = NewtonCG(loosest=1e-12)
+    state, _ = minimise(solver, function, 1)
+    assert state.s.shape == state.y.shape
+    vector = np.arange(12.0)
+    np.testing.assert_allclose(
+        solver._precondition(state, vector), np.linalg.solve(function.hess(None), vector), rtol=1e-6
+    )
+    far, _ = talk(solver.init(function.start), function)
+    np.testing.assert_allclose(solver._precondition(far, vector), vector / np.diag(function.hess(None)))
+
+
+def test_newton_cg_keeps_so_many_pairs():
+    state, _ = minimise(NewtonCG(memory=3), PROBLEMS["long"], 4, tol=0)
+    assert state.s.shape == state.y.shape == (3, 12)
+
+
+def test_newton_cg_converges_superlinearly():
+    function = PROBLEMS["logistic"]
+    _, asked = minimise(NewtonCG(), function, 50, tol=1e-11)
+    assert len(asked) <= 9
+    assert wants(asked)[0] == DIAGONAL
+    assert GRADIENT in wants(asked)  # near the minimum the diagonal is kept
+    assert len(wants(asked)) <= 25
+
+
+def test_newton_cg_shortens_a_step_that_overshoots():
+    """√(1 + t²) from t = 3: the full Newton step goes to -27."""
+    function = Function(
+        lambda t: float(np.sqrt(1 + t @ t)),
+        lambda t: t / np.sqrt(1 + t @ t),
+        lambda t: np.array([[(1 + t @ t) ** -1.5]]),
+        np.array([3.0]),
+        1.0,
+    )
+    state, asked = minimise(NewtonCG(), function, 30)
+    assert state.value == pytest.approx(1.0, abs=1e-12)
+    assert 0 < state.step
+    assert len(asked) < 15
+
+
+def test_newton_cg_leaves_negative_curvature():
+    """(1 - t²)² from near its hump: conjugate gradients stop, and the steps still fall to a minimum."""
+    function = Function(
+        lambda t: float(np.sum((1 - t * t) ** 2)),
+        lambda t: -4 * t * (1 - t * t),
+        lambda t: np.diag(12 * t * t - 4),
+        np.array([0.01, -0.3]),
+        0.0,
+    )
+    state, _ = minimise(NewtonCG(), function, 100)
+    np.testing.assert_allclose(np.abs(state.theta), 1, atol=1e-8)
+
+
+def test_newton_cg_leaves_a_column_of_nothing_alone():
+    """A direction without curvature or slope, as a column of zeros has."""
+    function = quadratic([1.0, 2.0, 3.0])
+    flat = Function(
+        lambda t: function.value(t[:3]),
+        lambda t: np.append(function.grad(t[:3]), 0.0),
+        lambda t: np.pad(function.hess(t[:3]), (0, 1)),
+        np.zeros(4),
+        function.minimum,
+    )
+    state, _ = minimise(NewtonCG(), flat, 30)
+    assert state.value == pytest.approx(function.minimum, rel=1e-12)
+    assert state.theta[3] == 0
 
 
 # -- proximal Newton -------------------------------------------------------------------------------------------------

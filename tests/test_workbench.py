@@ -79,6 +79,23 @@ def test_gradient_descent_gets_near(cls, name, penalty):
     assert lowest - 1e-9 * abs(lowest) <= reached <= lowest + 0.01 * (near.history_["objective"][0] - lowest) + 1e-3
 
 
+@pytest.mark.parametrize("metric", ["euclidean", "diagonal"])
+@pytest.mark.parametrize("rate", ["bb", "adgd"])
+def test_poisson_with_wild_columns_never_diverges(rate, metric):
+    """The curvature of exp has no bound and the columns no common unit: every objective is below that of the start."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N, 4)) * [1e-3, 1.0, 30.0, 1e3]
+    y = rng.poisson(np.exp(X @ [100.0, 0.5, 0.02, -5e-4] + 2)).astype(float)
+    model = GDRegressor("poisson", learning_rate=rate, metric=metric, alpha=0.0, tol=None, max_iter=300).fit(X, y)
+    history = model.history_["objective"]
+    constant = LOSSES["poisson"]().derivatives(y, np.full(N, np.log(y.mean())), 0).value.mean()
+    assert history.max() <= constant * (1 + 1e-9)
+    assert history[-1] < constant
+    if metric == "diagonal":
+        best = GDRegressor("poisson", solver="auto", alpha=0.0, tol=1e-8).fit(X, y)
+        np.testing.assert_allclose(model.predict(X), best.predict(X), rtol=1e-3)
+
+
 @pytest.mark.parametrize("name", [name for name in CLASSIFICATION if name != "log_loss"])
 def test_several_classes_are_one_against_the_rest(name):
     rng = np.random.default_rng(0)

@@ -15,6 +15,7 @@ from .fit import Problem, fit_model
 from .params import check_boolean, check_common
 from .penalty import PenaltySpec
 from .predict import LinearRegressorMixin
+from .start import Start
 
 SOLVER_NAMES = ("auto", *(name for name in SOLVERS if name != "gd"))
 
@@ -39,13 +40,11 @@ class LinearRegressorBase(LinearRegressorMixin, SparseTag):
         offset: Any,
         loss: Callable[[int], Loss],
         penalty: PenaltySpec,
+        start: Start,
         targets: str = "numbers",
     ) -> Any:
         """Fit, and set what every regressor has; the result of the fit."""
         check_common(self, SOLVER_NAMES)
-        start = None
-        if self.warm_start and hasattr(self, "coef_"):
-            start = (np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_))
         problem = Problem(
             penalty, loss, self.solver, self.max_iter, self.tol, self.fit_intercept, targets=targets, start=start
         )

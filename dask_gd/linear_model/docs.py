@@ -19,8 +19,9 @@ upper_bounds : float or array-like of shape (d,), default=None
     "positive": """positive : bool, default=False
     True: coefficients are not below 0.""",
     "solver": """solver : str, default="auto"
-    "newton-cholesky" (few sweeps, a p × p Hessian), "lbfgs" (more sweeps, memory for a few vectors); for penalties
-    with L1, groups or bounds "prox-newton" and "fista" in their place. "auto" takes the Newton of the two where its
+    "newton-cholesky" (few sweeps, a p × p Hessian), "lbfgs" and "newton-cg" (more sweeps, memory for a few vectors;
+    the second for columns that are hard to tell apart); for penalties with L1, groups or bounds "prox-newton" and
+    "fista" in their place, for L1 alone "owlqn" too. "auto" takes the Newton of the two where its
     Hessian is cheap.
 max_iter : int, default=1000
     Iterations at the most.

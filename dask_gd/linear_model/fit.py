@@ -36,6 +36,7 @@ from ..protocol import Array, Callback, Engine, Extent, Result
 from ..solvers import SOLVERS
 from ..starts import start_from_sample, start_inside
 from .penalty import PenaltySpec
+from .start import CONSTANT_MODEL, Start
 
 # Curvature below this share of the largest is rounding of the Gram matrix, whose sums start in the precision of X.
 RANK_TOL = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-15}
@@ -60,7 +61,7 @@ class Problem:
     targets: str = "numbers"  # what y is: "numbers", "columns" of numbers or "labels"
     class_weight: Any = None
     solver_options: tuple[tuple[str, Any], ...] = ()
-    start: tuple[Array, Array] | None = None  # coefficients (k, d) and intercept (k,) of a warm start
+    start: Start = CONSTANT_MODEL
     precompute: bool | str = "auto"  # whether a squared loss may answer from sums of products
 
     def plan(self, title: str, extent: Extent, loss: Loss, penalty: Any) -> Plan:
@@ -189,10 +190,7 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     statistical = problem.tol == "statistical"
     if statistical:
         check_statistical(name, solver, loss)
-    coef, intercept = objective.start()
-    warm = problem.start is not None and problem.start[0].shape == coef.shape
-    if warm:
-        coef, intercept = problem.start  # type: ignore[misc]
+    coef, intercept, warm = problem.start.point(objective)
     tol = None if isinstance(problem.tol, str) else problem.tol
     fit = Fit(solver, penalty, coef, intercept, problem.max_iter, tol, statistical)
     if rows is not None and not warm and warm_rows(plan.extent, loss):

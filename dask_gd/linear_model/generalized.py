@@ -10,6 +10,7 @@ from ..losses.families import BINOMIAL_LINKS, Binomial, NegativeBinomial, Tweedi
 from .base import LinearRegressorBase, always, penalty_spec
 from .docs import shared_docs
 from .params import check_option, check_real
+from .start import Start, start_of
 
 FAMILY_NAMES = (*FAMILIES, "tweedie", "binomial")
 # As other libraries write them.
@@ -27,10 +28,12 @@ class GeneralizedLinearBase(LinearRegressorBase):
             pass
         return tags
 
-    def _fit_family(self, X: Any, y: Any, sample_weight: Any, offset: Any, l1_ratio: float = 0.0, **more: Any) -> Any:
+    def _fit_family(
+        self, X: Any, y: Any, sample_weight: Any, offset: Any, start: Start, l1_ratio: float = 0.0, **more: Any
+    ) -> Any:
         check_real(self, "alpha", low=0.0)
         penalty = penalty_spec(self, float(self.alpha), l1_ratio, **more)
-        self._fit(X, y, sample_weight, offset, always(self._fitted_loss()), penalty)
+        self._fit(X, y, sample_weight, offset, always(self._fitted_loss()), penalty, start)
         return self
 
 
@@ -97,14 +100,23 @@ class PoissonRegressor(GeneralizedLinearBase):
     def _fitted_loss(self) -> Loss:
         return GeneralizedLinear(Tweedie(1.0), "log")
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> PoissonRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> PoissonRegressor:
         """Fit to data; parameters and errors as in :meth:`GeneralizedLinearRegressor.fit`.
 
         Returns
         -------
         self
         """
-        return self._fit_family(X, y, sample_weight, offset)
+        return self._fit_family(X, y, sample_weight, offset, start_of(self, coef_init, intercept_init))
 
 
 @shared_docs
@@ -170,14 +182,23 @@ class GammaRegressor(GeneralizedLinearBase):
     def _fitted_loss(self) -> Loss:
         return GeneralizedLinear(Tweedie(2.0), "log")
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> GammaRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> GammaRegressor:
         """Fit to data; parameters and errors as in :meth:`GeneralizedLinearRegressor.fit`.
 
         Returns
         -------
         self
         """
-        return self._fit_family(X, y, sample_weight, offset)
+        return self._fit_family(X, y, sample_weight, offset, start_of(self, coef_init, intercept_init))
 
 
 @shared_docs
@@ -254,14 +275,23 @@ class TweedieRegressor(GeneralizedLinearBase):
         link = ("identity" if power <= 0 else "log") if self.link == "auto" else self.link
         return Squared() if (power, link) == (0.0, "identity") else GeneralizedLinear(Tweedie(power), link)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> TweedieRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> TweedieRegressor:
         """Fit to data; parameters and errors as in :meth:`GeneralizedLinearRegressor.fit`.
 
         Returns
         -------
         self
         """
-        return self._fit_family(X, y, sample_weight, offset)
+        return self._fit_family(X, y, sample_weight, offset, start_of(self, coef_init, intercept_init))
 
 
 @shared_docs
@@ -382,7 +412,16 @@ class GeneralizedLinearRegressor(GeneralizedLinearBase):
             return GeneralizedLinear(NegativeBinomial(float(self.theta)), link)
         return GeneralizedLinear(FAMILIES[name][0](), link)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> GeneralizedLinearRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> GeneralizedLinearRegressor:
         """Fit to data.
 
         Parameters
@@ -394,6 +433,10 @@ class GeneralizedLinearRegressor(GeneralizedLinearBase):
             s ≥ 0, prior (variance) weights; a weight of zero removes the row.
         offset : array-like or dask array of shape (n,), optional
             o, a part of the margin that is known.
+        coef_init : array-like of the shape of ``coef_``, optional
+            Where to start, in the place of 0 or of the coefficients of a warm start.
+        intercept_init : float or array-like of the shape of ``intercept_``, optional
+            Likewise, in the place of the constant model's.
 
         Returns
         -------
@@ -408,6 +451,7 @@ class GeneralizedLinearRegressor(GeneralizedLinearBase):
             The cluster failed for good.
         """
         check_real(self, "l1_ratio", low=0.0, high=1.0)
+        start = start_of(self, coef_init, intercept_init)
         return self._fit_family(
-            X, y, sample_weight, offset, float(self.l1_ratio), center=self.prior_coef, groups=self.groups
+            X, y, sample_weight, offset, start, float(self.l1_ratio), center=self.prior_coef, groups=self.groups
         )

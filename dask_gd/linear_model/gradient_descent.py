@@ -6,20 +6,27 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from ..losses import LOSSES, Logistic, Loss
 from ..solvers import SOLVERS
-from ..solvers.gradient_descent import LEARNING_RATES
+from ..solvers.gradient_descent import LEARNING_RATES, MOMENTUM_RATES
 from .base import SparseTag, always, logistic, penalty_spec
 from .docs import shared_docs
 from .fit import Problem, fit_model
-from .params import check_common, check_option, check_real
+from .params import check_boolean, check_common, check_option, check_real
 from .predict import LinearRegressorMixin, ProbabilityMixin
+from .start import Start, start_of
 from .svm import one_vs_rest
 
-GD_DEFAULTS = {"learning_rate": "auto", "eta0": 0.1, "power_t": 0.25}
+GD_DEFAULTS = {
+    "learning_rate": "auto",
+    "eta0": 0.1,
+    "power_t": 0.25,
+    "momentum": 0.0,
+    "nesterov": False,
+    "metric": "euclidean",
+}
 L1_RATIO = {None: 0.0, "l2": 0.0, "l1": 1.0}
 
 
@@ -45,26 +52,12 @@ class _Workbench(SparseTag):
         check_option(self, "loss", tuple(known))
         return known[self.loss]()
 
-    def _problem(self, loss: Callable[[int], Loss], **more: Any) -> Problem:
+    def _problem(self, loss: Callable[[int], Loss], start: Start, **more: Any) -> Problem:
         check_common(self, ("auto", *SOLVERS))
         check_option(self, "penalty", (None, "l2", "l1", "elasticnet"))
         check_real(self, "alpha", low=0.0)
         check_real(self, "l1_ratio", low=0.0, high=1.0)
-        check_option(self, "learning_rate", LEARNING_RATES)
-        check_real(self, "eta0", low=0.0, open_low=True)
-        check_real(self, "power_t", low=0.0)
-        options = {name: getattr(self, name) for name in GD_DEFAULTS}
-        if self.solver != "gd":
-            changed = [name for name, default in GD_DEFAULTS.items() if options[name] != default]
-            if changed:
-                raise ValueError(
-                    f"solver={self.solver!r} has no learning rate and cannot honour {', '.join(changed)}: "
-                    "use solver='gd', or leave the learning rate at its defaults."
-                )
-            options = {}
-        start = None
-        if self.warm_start and hasattr(self, "coef_"):
-            start = (np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_))
+        options = self._descent()
         alpha = float(self.alpha) if self.penalty is not None else 0.0
         return Problem(
             penalty_spec(self, alpha, L1_RATIO.get(self.penalty, float(self.l1_ratio))),
@@ -77,6 +70,52 @@ class _Workbench(SparseTag):
             start=start,
             **more,
         )
+
+    def _descent(self) -> dict[str, Any]:
+        """The options of gradient descent; none for another solver.
+
+        Raises
+        ------
+        ValueError
+            A parameter out of its range, or one that the solver or the learning rate cannot honour.
+        """
+        check_option(self, "learning_rate", LEARNING_RATES)
+        check_real(self, "eta0", low=0.0, open_low=True)
+        check_real(self, "power_t", low=0.0)
+        check_real(self, "momentum", low=0.0, high=1.0, open_high=True)
+        check_boolean(self, "nesterov")
+        check_option(self, "metric", ("euclidean", "diagonal"))
+        changed = [name for name, default in GD_DEFAULTS.items() if getattr(self, name) != default]
+        if self.solver != "gd":
+            if changed:
+                raise ValueError(
+                    f"solver={self.solver!r} has no learning rate and cannot honour {', '.join(changed)}: "
+                    "use solver='gd', or leave the learning rate at its defaults."
+                )
+            return {}
+        rate = self.learning_rate
+        if rate != "invscaling" and "power_t" in changed:
+            raise ValueError(
+                f"learning_rate={rate!r} has no exponent and cannot honour power_t: use 'invscaling', or leave power_t "
+                "at its default."
+            )
+        if rate not in MOMENTUM_RATES and (self.momentum or self.nesterov):
+            raise ValueError(
+                f"learning_rate={rate!r} finds each step by itself and cannot honour momentum or nesterov: "
+                f"use one of {', '.join(map(repr, MOMENTUM_RATES))}, or leave momentum at 0."
+            )
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=True looks ahead along the momentum, and momentum is 0: use momentum=0.9, say.")
+        options = {name: getattr(self, name) for name in GD_DEFAULTS if name != "metric"}
+        return {**options, "standardised": self.metric == "diagonal"}
+
+    def _refuse_kinks(self, loss: Loss) -> None:
+        """Raise where the learning rate needs curvature and the loss is made of kinks."""
+        if self.solver == "gd" and self.learning_rate in ("bb", "adgd") and not loss.smooth:
+            raise ValueError(
+                f"learning_rate={self.learning_rate!r} measures the curvature of the loss and {self.loss!r} has kinks "
+                "in its place: use learning_rate='invscaling', or solver='auto'."
+            )
 
 
 @shared_docs
@@ -100,18 +139,29 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         ρ in [0, 1], of "elasticnet" alone; 1 for "l1" and 0 for "l2".
     fit_intercept : bool, default=True
         False: b = 0.
-    solver : {"gd", "auto", "lbfgs", "newton-cholesky", "prox-newton", "fista"}, default="gd"
+    solver : {"gd", "auto", "lbfgs", "newton-cg", "newton-cholesky", "prox-newton", "fista", "owlqn"}, default="gd"
         Any but "gd" has no learning rate and refuses one. A loss with kinks ("quantile", "hinge") is smoothed by all
         but "gd", which takes subgradients.
-    learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo"}, default="auto"
+    learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo", "bb", "adgd"}, default="auto"
         "constant": η = eta0. "invscaling": η = eta0 / t^power_t at iteration t. "adaptive": η = eta0 until the
         objective rises; that step is taken back and η divided by 5. "armijo", which is what "auto" takes: the best of
-        several trial steps around the last one, all answered by one sweep; eta0 is the first trial.
+        several trial steps around the last one, all answered by one sweep; eta0 is the first trial. "bb": Barzilai and
+        Borwein's rate from the last two gradients, with a non-monotone safeguard; eta0 is the first trial. "adgd":
+        Malitsky and Mishchenko's adaptive rate, safe for losses whose curvature has no bound, such as Poisson's; eta0
+        is the longest first trial.
     eta0 : float, default=0.1
         η > 0, in units of w per unit of ∇F. A constant rate converges below 2/L, with L the largest eigenvalue of
         the Hessian.
     power_t : float, default=0.25
-        Exponent of "invscaling"; the other rates have none.
+        Exponent of "invscaling"; the other rates have none and refuse one.
+    momentum : float, default=0.0
+        β in [0, 1), of the rates "constant", "invscaling" and "adaptive": each step adds β times the last one
+        (Polyak's heavy ball).
+    nesterov : bool, default=False
+        True: the gradient is that at the point where the momentum alone would lead.
+    metric : {"euclidean", "diagonal"}, default="euclidean"
+        "diagonal": steps are taken in standardised coordinates (every column of mean 0 and unit variance), which
+        no unit of a column changes; X is neither copied nor shifted, and η is in those coordinates.
     max_iter : int, default=1000
         Iterations at the most.
     tol : float or None, default=1e-4
@@ -139,7 +189,8 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
 
     References
     ----------
-    Nocedal & Wright, *Numerical Optimization* (2006), ch. 3.
+    Nocedal & Wright, *Numerical Optimization* (2006), ch. 3; Barzilai & Borwein (1988) and Raydan (1997); Malitsky &
+    Mishchenko, *Adaptive Gradient Descent without Descent*, ICML 2020; Polyak (1964); Nesterov (1983).
 
     Examples
     --------
@@ -161,6 +212,9 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         learning_rate: str = "auto",
         eta0: float = 0.1,
         power_t: float = 0.25,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        metric: str = "euclidean",
         max_iter: int = 1000,
         tol: float | None = 1e-4,
         warm_start: bool = False,
@@ -175,6 +229,9 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         self.learning_rate = learning_rate
         self.eta0 = eta0
         self.power_t = power_t
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.metric = metric
         self.max_iter = max_iter
         self.tol = tol
         self.warm_start = warm_start
@@ -183,7 +240,16 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
     def _fitted_loss(self) -> Loss:
         return self._named_loss(classification=False)
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> GDRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> GDRegressor:
         """Fit to data.
 
         Parameters
@@ -194,6 +260,10 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
             s ≥ 0; a weight of zero removes the row.
         offset : array-like or dask array of shape (n,), optional
             o, a part of the margin that is known.
+        coef_init : array-like of the shape of ``coef_``, optional
+            Where to start, in the place of 0 or of the coefficients of a warm start.
+        intercept_init : float or array-like of the shape of ``intercept_``, optional
+            Likewise, in the place of the constant model's.
 
         Returns
         -------
@@ -207,7 +277,9 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         FitInterrupted
             The cluster failed for good.
         """
-        problem = self._problem(always(self._fitted_loss()))
+        loss = self._fitted_loss()
+        self._refuse_kinks(loss)
+        problem = self._problem(always(loss), start_of(self, coef_init, intercept_init))
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_ = result.coef[0]
         self.intercept_ = float(result.intercept[0])
@@ -235,15 +307,23 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         False: b = 0.
     class_weight : dict, "balanced" or None, default=None
         Multiplies the sample weights by class; "balanced" gives every class the same total.
-    solver : {"gd", "auto", "lbfgs", "newton-cholesky", "prox-newton", "fista"}, default="gd"
+    solver : {"gd", "auto", "lbfgs", "newton-cg", "newton-cholesky", "prox-newton", "fista", "owlqn"}, default="gd"
         Any but "gd" has no learning rate and refuses one. A loss with kinks ("quantile", "hinge") is smoothed by all
         but "gd", which takes subgradients.
-    learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo"}, default="auto"
+    learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo", "bb", "adgd"}, default="auto"
         As in :class:`GDRegressor`.
     eta0 : float, default=0.1
         η > 0, in units of w per unit of ∇F.
     power_t : float, default=0.25
-        Exponent of "invscaling"; the other rates have none.
+        Exponent of "invscaling"; the other rates have none and refuse one.
+    momentum : float, default=0.0
+        β in [0, 1), of the rates "constant", "invscaling" and "adaptive": each step adds β times the last one
+        (Polyak's heavy ball).
+    nesterov : bool, default=False
+        True: the gradient is that at the point where the momentum alone would lead.
+    metric : {"euclidean", "diagonal"}, default="euclidean"
+        "diagonal": steps are taken in standardised coordinates (every column of mean 0 and unit variance), which
+        no unit of a column changes; X is neither copied nor shifted, and η is in those coordinates.
     max_iter : int, default=1000
         Iterations at the most.
     tol : float or None, default=1e-4
@@ -293,6 +373,9 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         learning_rate: str = "auto",
         eta0: float = 0.1,
         power_t: float = 0.25,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        metric: str = "euclidean",
         max_iter: int = 1000,
         tol: float | None = 1e-4,
         warm_start: bool = False,
@@ -308,12 +391,24 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         self.learning_rate = learning_rate
         self.eta0 = eta0
         self.power_t = power_t
+        self.momentum = momentum
+        self.nesterov = nesterov
+        self.metric = metric
         self.max_iter = max_iter
         self.tol = tol
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> GDClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> GDClassifier:
         """Fit to data; parameters and errors as in :meth:`LogisticRegression.fit`, and a ValueError for a learning
         rate with a solver that has none.
 
@@ -321,7 +416,9 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         -------
         self
         """
-        problem = self._problem(self._losses(), targets="labels", class_weight=self.class_weight)
+        self._refuse_kinks(self._named_loss(classification=True))
+        start = start_of(self, coef_init, intercept_init)
+        problem = self._problem(self._losses(), start, targets="labels", class_weight=self.class_weight)
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_, self.intercept_ = result.coef, result.intercept
         return self

@@ -10,6 +10,7 @@ from .base import LinearRegressorBase, penalty_spec, squared
 from .docs import shared_docs
 from .params import check_real
 from .penalty import PenaltySpec
+from .start import Start, start_of
 
 
 class LeastSquaresBase(LinearRegressorBase):
@@ -21,8 +22,8 @@ class LeastSquaresBase(LinearRegressorBase):
         tags.target_tags.single_output = True
         return tags
 
-    def _fit_squares(self, X: Any, y: Any, sample_weight: Any, offset: Any, penalty: PenaltySpec) -> Any:
-        return self._fit(X, y, sample_weight, offset, squared, penalty, targets="columns")
+    def _fit_squares(self, X: Any, y: Any, sample_weight: Any, offset: Any, penalty: PenaltySpec, start: Start) -> Any:
+        return self._fit(X, y, sample_weight, offset, squared, penalty, start, targets="columns")
 
 
 @shared_docs
@@ -84,7 +85,16 @@ class LinearRegression(LeastSquaresBase):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> LinearRegression:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> LinearRegression:
         """Fit to data.
 
         Parameters
@@ -95,6 +105,10 @@ class LinearRegression(LeastSquaresBase):
             s ≥ 0; a weight of zero removes the row.
         offset : array-like or dask array of shape (n,), optional
             o, a part of the margin that is known.
+        coef_init : array-like of the shape of ``coef_``, optional
+            Where to start, in the place of 0 or of the coefficients of a warm start.
+        intercept_init : float or array-like of the shape of ``intercept_``, optional
+            Likewise, in the place of the constant model's.
 
         Returns
         -------
@@ -107,7 +121,8 @@ class LinearRegression(LeastSquaresBase):
         FitInterrupted
             The cluster failed for good.
         """
-        self.rank_ = self._fit_squares(X, y, sample_weight, offset, penalty_spec(self, 0.0)).rank
+        start = start_of(self, coef_init, intercept_init)
+        self.rank_ = self._fit_squares(X, y, sample_weight, offset, penalty_spec(self, 0.0), start).rank
         return self
 
 
@@ -173,7 +188,16 @@ class Ridge(LeastSquaresBase):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Ridge:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> Ridge:
         """Fit to data; parameters and errors as in :meth:`LinearRegression.fit`.
 
         Returns
@@ -191,7 +215,8 @@ class Ridge(LeastSquaresBase):
                     f"Number of targets and number of penalties do not correspond: {len(alpha)} != {targets}, or one "
                     "of the penalties is not a number from 0 upwards."
                 )
-        self.rank_ = self._fit_squares(X, y, sample_weight, offset, penalty_spec(self, alpha, of_sum=True)).rank
+        penalty, start = penalty_spec(self, alpha, of_sum=True), start_of(self, coef_init, intercept_init)
+        self.rank_ = self._fit_squares(X, y, sample_weight, offset, penalty, start).rank
         return self
 
 
@@ -259,7 +284,16 @@ class Lasso(LeastSquaresBase):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> Lasso:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> Lasso:
         """Fit to data; parameters and errors as in :meth:`LinearRegression.fit`.
 
         Returns
@@ -267,7 +301,8 @@ class Lasso(LeastSquaresBase):
         self
         """
         check_real(self, "alpha", low=0.0)
-        self._fit_squares(X, y, sample_weight, offset, penalty_spec(self, float(self.alpha), 1.0))
+        penalty = penalty_spec(self, float(self.alpha), 1.0)
+        self._fit_squares(X, y, sample_weight, offset, penalty, start_of(self, coef_init, intercept_init))
         return self
 
 
@@ -336,7 +371,16 @@ class ElasticNet(LeastSquaresBase):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> ElasticNet:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> ElasticNet:
         """Fit to data; parameters and errors as in :meth:`LinearRegression.fit`.
 
         Returns
@@ -346,5 +390,5 @@ class ElasticNet(LeastSquaresBase):
         check_real(self, "alpha", low=0.0)
         check_real(self, "l1_ratio", low=0.0, high=1.0)
         penalty = penalty_spec(self, float(self.alpha), float(self.l1_ratio))
-        self._fit_squares(X, y, sample_weight, offset, penalty)
+        self._fit_squares(X, y, sample_weight, offset, penalty, start_of(self, coef_init, intercept_init))
         return self

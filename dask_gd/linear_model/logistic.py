@@ -14,16 +14,23 @@ from .fit import Problem, fit_model
 from .params import check_common, check_real
 from .penalty import PenaltySpec
 from .predict import LinearClassifierMixin, ProbabilityMixin
+from .start import Start, start_of
 
 
 class LinearClassifierBase(LinearClassifierMixin, SparseTag):
     """A classifier of C Σ s ℓ + Ω: ``coef_``, ``intercept_``, ``classes_`` and how it got them."""
 
     def _fit_classes(
-        self, X: Any, y: Any, sample_weight: Any, offset: Any, loss: Callable[[int], Loss], penalty: PenaltySpec
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        offset: Any,
+        loss: Callable[[int], Loss],
+        penalty: PenaltySpec,
+        start: Start,
     ) -> Any:
         check_common(self, SOLVER_NAMES)
-        start = (self.coef_, self.intercept_) if self.warm_start and hasattr(self, "coef_") else None
         problem = Problem(
             penalty,
             loss,
@@ -126,7 +133,16 @@ class LogisticRegression(ProbabilityMixin, LinearClassifierBase):
     def _fitted_loss(self) -> Loss:
         return logistic(len(self._fitted_classes()))
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> LogisticRegression:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> LogisticRegression:
         """Fit to data.
 
         Parameters
@@ -138,6 +154,10 @@ class LogisticRegression(ProbabilityMixin, LinearClassifierBase):
             s ≥ 0; a weight of zero removes the row.
         offset : array-like or dask array of shape (n,), optional
             o, a part of the margin that is known (of two classes).
+        coef_init : array-like of the shape of ``coef_``, optional
+            Where to start, in the place of 0 or of the coefficients of a warm start.
+        intercept_init : float or array-like of the shape of ``intercept_``, optional
+            Likewise, in the place of the constant model's.
 
         Returns
         -------
@@ -153,4 +173,5 @@ class LogisticRegression(ProbabilityMixin, LinearClassifierBase):
         """
         check_real(self, "l1_ratio", low=0.0, high=1.0)
         penalty = penalty_spec(self, self._inverse_of_C(), float(self.l1_ratio), of_sum=True)
-        return self._fit_classes(X, y, sample_weight, offset, logistic, penalty)
+        start = start_of(self, coef_init, intercept_init)
+        return self._fit_classes(X, y, sample_weight, offset, logistic, penalty, start)

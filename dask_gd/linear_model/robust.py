@@ -14,6 +14,7 @@ from .docs import shared_docs
 from .fit import Problem, fit_model
 from .params import check_common, check_real
 from .predict import map_rows, margins
+from .start import start_of
 
 
 @shared_docs
@@ -77,7 +78,16 @@ class HuberRegressor(LinearRegressorBase):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> HuberRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> HuberRegressor:
         """Fit to data; parameters and errors as in :meth:`LinearRegression.fit`, of one target.
 
         Returns
@@ -87,9 +97,6 @@ class HuberRegressor(LinearRegressorBase):
         check_common(self, SOLVER_NAMES)
         check_real(self, "epsilon", low=1.0)
         check_real(self, "alpha", low=0.0)
-        start = None
-        if self.warm_start and hasattr(self, "coef_"):
-            start = (np.stack([self.coef_, np.zeros_like(self.coef_)]), np.array([self.intercept_, self.scale_]))
         problem = Problem(
             penalty_spec(self, 2 * float(self.alpha), of_sum=True),
             always(HuberWithScale(float(self.epsilon))),
@@ -97,7 +104,7 @@ class HuberRegressor(LinearRegressorBase):
             self.max_iter,
             self.tol,
             self.fit_intercept,
-            start=start,
+            start=start_of(self, coef_init, intercept_init),
         )
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_ = result.coef[0]
@@ -178,7 +185,16 @@ class QuantileRegressor(LinearRegressorBase):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> QuantileRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> QuantileRegressor:
         """Fit to data; parameters and errors as in :meth:`LinearRegression.fit`, of one target.
 
         Returns
@@ -188,5 +204,6 @@ class QuantileRegressor(LinearRegressorBase):
         check_real(self, "quantile", low=0.0, high=1.0, open_low=True, open_high=True)
         check_real(self, "alpha", low=0.0)
         loss = always(Pinball(float(self.quantile)))
-        self._fit(X, y, sample_weight, offset, loss, penalty_spec(self, float(self.alpha), 1.0))
+        penalty = penalty_spec(self, float(self.alpha), 1.0)
+        self._fit(X, y, sample_weight, offset, loss, penalty, start_of(self, coef_init, intercept_init))
         return self

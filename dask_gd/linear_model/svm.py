@@ -10,6 +10,7 @@ from .base import penalty_spec
 from .docs import shared_docs
 from .logistic import LinearClassifierBase
 from .params import check_option
+from .start import start_of
 
 
 @shared_docs
@@ -73,7 +74,16 @@ class LinearSVC(LinearClassifierBase):
         self.warm_start = warm_start
         self.verbose = verbose
 
-    def fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> LinearSVC:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        offset: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> LinearSVC:
         """Fit to data; parameters and errors as in :meth:`LogisticRegression.fit`.
 
         Returns
@@ -82,7 +92,8 @@ class LinearSVC(LinearClassifierBase):
         """
         check_option(self, "loss", ("squared_hinge", "hinge"))
         penalty = penalty_spec(self, self._inverse_of_C(), of_sum=True)
-        return self._fit_classes(X, y, sample_weight, offset, partial(one_vs_rest, LOSSES[self.loss]()), penalty)
+        loss, start = partial(one_vs_rest, LOSSES[self.loss]()), start_of(self, coef_init, intercept_init)
+        return self._fit_classes(X, y, sample_weight, offset, loss, penalty, start)
 
 
 def one_vs_rest(loss: Loss, n_classes: int) -> Loss:
