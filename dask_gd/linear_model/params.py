@@ -82,6 +82,22 @@ def check_boolean(estimator: Any, name: str) -> None:
         )
 
 
+def precompute_of(estimator: Any) -> bool | str:
+    """The parameter ``precompute``: True, False or "auto".
+
+    Raises
+    ------
+    ValueError
+    """
+    value = getattr(estimator, "precompute", "auto")
+    if not (isinstance(value, bool) or value == "auto"):
+        raise ValueError(
+            f"The 'precompute' parameter of {type(estimator).__name__} must be True, False or 'auto'. "
+            f"Got {value!r} instead."
+        )
+    return value
+
+
 def check_common(estimator: Any, solvers: Collection[str]) -> None:
     """The parameters that every estimator has."""
     check_option(estimator, "solver", solvers)

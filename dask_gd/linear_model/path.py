@@ -18,10 +18,13 @@ from ..paths import PathPoint, held_out_errors, regularisation_path
 from ..penalties import ElasticNet as Penalty
 from ..planner import SQUARES_FEATURES
 from ..protocol import Array, Engine
+from .base import squared
 from .docs import shared_docs
-from .fit import check_data, check_moments
+from .fit import Problem, check_data, check_moments
 from .least_squares import LeastSquaresBase
 from .params import check_boolean, check_real
+from .penalty import PenaltySpec
+from .start import CONSTANT_MODEL, Start
 
 
 @dataclass(frozen=True, eq=False)
@@ -232,8 +235,8 @@ def enet_path(
 class ElasticNetCV(LeastSquaresBase):
     """Elastic net with α and ρ chosen by cross-validation, all from one sweep.
 
-    Minimises (1/2S) Σ s (y - x·w - b - o)² + α (ρ ‖w‖₁ + (1 - ρ)/2 ‖w‖²), S = Σ s. The sums of products of every fold
-    come from one pass over the data; every path of every split is computed from them.
+    It minimises (1/2S) Σ s (y - x·w - b - o)² + α (ρ ‖w‖₁ + (1 - ρ)/2 ‖w‖²), S = Σ s. The sums of products of every
+    fold come from one pass over the data; every path of every split is computed from them.
 
     Parameters
     ----------
@@ -333,6 +336,13 @@ class ElasticNetCV(LeastSquaresBase):
         self.dual_gap_ = float(outcome.gaps[-1])
         self.n_sweeps_ = outcome.n_sweeps
         return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
+        self._check_parameters()
+        ratio = float(np.min(self._ratios()))
+        return Problem(
+            PenaltySpec(1.0, ratio), squared, "auto", 1, None, self.fit_intercept, start=start, precompute=True
+        )
 
     def _ratios(self) -> Any:
         return self.l1_ratio
