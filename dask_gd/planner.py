@@ -31,8 +31,9 @@ PRODUCT_SPARSE = 6.4  # each product of two stored entries
 SUM_SPARSE = 12.0  # each entry of the Hessian of a sparse block
 FACTOR = 0.009  # each of the p³ steps of a Cholesky factor on the client
 TURN = 25.0  # each entry of a Hessian that is brought into the solver's coordinates
-LATENCY = 0.015  # a round on the scheduler
-NOMINAL_THREADS = 4  # a choice must not depend on how many there are
+LATENCY = 0.015  # seconds of a round on the scheduler …
+HERE = 0.001  # … and in this process
+NOMINAL = Extent(0, 0, workers=2, threads=4)  # the machines of a choice, which must not depend on how many there are
 UNKNOWN_ROWS = 1e6
 UNKNOWN_PER_ROW = 100.0  # stored entries a row of a sparse X
 
@@ -68,6 +69,7 @@ class Plan(NamedTuple):
     squares: bool  # one sweep answers every question
     sample_rows: int  # drawn in the first sweep
     runner_up: Option | None
+    nbytes: float  # of X, where need be as assumed
     actual_sweeps: int | None = None
     actual_seconds: float | None = None
 
@@ -83,10 +85,9 @@ class Plan(NamedTuple):
             f"  solver     {chosen.solver}",
             f"  because    {self.why}",
             f"  sweeps     about {chosen.sweeps}: {self._sweeps()}",
-            f"  reads      {_size(chosen.sweeps * extent.nbytes)} in all; up to {_size(chosen.wire)} come from a batch",
-            f"  memory     {_size(chosen.memory)} on the client; the data "
-            + ("stay on the workers" if extent.resident else "do not fit and are read again in every sweep"),
-            f"  time       about {_seconds(chosen.seconds)} on such a machine, without loading",
+            f"  reads      {_size(chosen.sweeps * self.nbytes)} in all; up to {_size(chosen.wire)} come from a batch",
+            f"  memory     {_size(chosen.memory)} on the client; the data {_residence(extent)}",
+            f"  time       about {_seconds(chosen.seconds)}, without loading the data",
         ]
         if self.runner_up is not None:
             other = self.runner_up
@@ -113,7 +114,7 @@ def plan(
     loss: Loss,
     *,
     smooth: bool,
-    separable: bool = True,
+    l1_only: bool = True,
     solver: str = "auto",
     max_iter: int = 1000,
     precompute: bool | str = "auto",
@@ -127,7 +128,7 @@ def plan(
         The first line of the text.
     extent : Extent
     loss : Loss
-    smooth, separable : bool
+    smooth, l1_only : bool
         Of the penalty.
     solver : str
         The user's choice, or "auto".
@@ -142,34 +143,38 @@ def plan(
         n_rows=UNKNOWN_ROWS if math.isnan(extent.n_rows) else extent.n_rows,
         density=min(UNKNOWN_PER_ROW / extent.n_features, 1.0) if math.isnan(extent.density) else extent.density,
     )
-    k, d = loss.n_outputs, extent.n_features
-    warm = warm_rows(known, loss) > 0
-    squares = squares_possible(loss, d, precompute)
-    options = {
-        name: _option(name, known, loss, max_iter=max_iter, squares=False, condition=condition, warm=warm)
-        for name in _candidates(loss, smooth=smooth, separable=separable, size=k * d)
-    }
+    squares = squares_possible(loss, extent.n_features, precompute)
     direct = "newton-cholesky" if smooth else "prox-newton"
+
+    def cost(name: str, machines: Extent = NOMINAL, squares: bool = False) -> Option:
+        return _option(name, known, loss, machines, max_iter=max_iter, squares=squares, condition=condition)
+
     if solver == "auto":
+        names = _candidates(loss, smooth=smooth, l1_only=l1_only, size=loss.n_outputs * extent.n_features)
+        ranked = sorted(map(cost, names), key=lambda option: option.seconds)
+        if squares and precompute is not True:
+            least = min((option.seconds for option in ranked if option.solver != direct), default=math.inf)
+            squares = cost(direct, squares=True).seconds <= max(SQUARES_SLOWER * least, 1.0)
         if squares:
-            one = _option(direct, known, loss, max_iter=max_iter, squares=True, condition=condition, warm=False)
-            rest = sorted((o for o in options.values() if o.solver != direct), key=lambda o: o.seconds)
-            quickest = rest[0].seconds if rest else math.inf
-            if precompute is True or one.seconds <= max(SQUARES_SLOWER * quickest, 1.0):
-                why = f"a squared loss is its sums of products, and {d:,} columns have few enough of them"
-                return Plan(title, extent, one, why, True, 0, rest[0] if rest else None)
-            squares = False
-        ranked = sorted(options.values(), key=lambda o: o.seconds)
-        close = [o for o in ranked if o.seconds <= SLOWER * ranked[0].seconds]
-        chosen = min(close, key=lambda o: o.sweeps)
-        others = [o for o in ranked if o is not chosen]
-        why = _why(chosen, known, loss, smooth=smooth)
-        rows = sample_rows(chosen.solver, known, loss)
-        return Plan(title, extent, chosen, why, False, rows, others[0] if others else None)
-    squares = squares and (precompute is True or _option_worth(known, solver, max_iter))
-    chosen = _option(solver, known, loss, max_iter=max_iter, squares=squares, condition=condition, warm=warm)
-    rows = 0 if squares else sample_rows(solver, known, loss)
-    return Plan(title, extent, chosen, "it was asked for", squares, rows, None)
+            chosen, why = direct, f"a squared loss is its sums of products, and {extent.n_features:,} columns have few"
+        else:
+            close = [option for option in ranked if option.seconds <= SLOWER * ranked[0].seconds]
+            chosen = min(close, key=lambda option: option.sweeps).solver
+            why = _why(chosen, known, loss, smooth=smooth)
+        other = next((option.solver for option in ranked if option.solver != chosen), None)
+    else:
+        squares = squares and (precompute is True or _squares_worth(known, solver, max_iter))
+        chosen, why, other = solver, "it was asked for", None
+    return Plan(
+        title,
+        extent,
+        cost(chosen, extent, squares),
+        why,
+        squares,
+        0 if squares else sample_rows(chosen, known, loss),
+        None if other is None else cost(other, extent),
+        known.nbytes,
+    )
 
 
 def squares_possible(loss: Loss, n_features: int, precompute: bool | str) -> bool:
@@ -204,42 +209,45 @@ def _row_bytes(extent: Extent) -> float:
     return float(extent.itemsize * extent.n_features)
 
 
-def _candidates(loss: Loss, *, smooth: bool, separable: bool, size: int) -> list[str]:
+def _candidates(loss: Loss, *, smooth: bool, l1_only: bool, size: int) -> list[str]:
     """The solvers that "auto" weighs."""
     small = size <= MAX_PARAMETERS
     sampled = small and loss.smooth and loss.margins == REALS and not loss.n_constant
     if smooth:
         names = ["newton-cholesky"] * small + ["preconditioned-lbfgs"] * sampled + ["lbfgs"]
     else:
-        names = ["prox-newton"] * small + ["prox-bfgs"] * sampled + ["fista"]
+        names = ["prox-newton"] * small + ["prox-bfgs"] * sampled + ["owlqn"] * (l1_only and loss.smooth) + ["fista"]
     return names
 
 
 def _option(
-    name: str, extent: Extent, loss: Loss, *, max_iter: int, squares: bool, condition: float | None, warm: bool
+    name: str, extent: Extent, loss: Loss, machines: Extent, *, max_iter: int, squares: bool, condition: float | None
 ) -> Option:
     """Predicted cost; sweeps as measured on the reference problems (see the benchmarks page)."""
+    latency = LATENCY if machines.workers else HERE
+    threads = min(machines.threads, extent.n_blocks) if machines is not NOMINAL else machines.threads
+    warm = warm_rows(extent, loss) > 0
     k, d, n = loss.n_outputs, extent.n_features, extent.n_rows
     p = k * d
-    read, products = _pass_seconds(extent, k)
+    read, products = (seconds / threads for seconds in _pass_seconds(extent, k))
     factor = 1e-9 * (FACTOR * float(p) ** 3 + TURN * float(p) ** 2)
     vectors, matrices = 8.0 * p, 8.0 * p * p
     if squares:
         steps = max_iter if name == "gd" else 2
-        one = _pass_seconds(extent._replace(itemsize=8), 1)[1]  # in float64, the same for every target
-        seconds = LATENCY + read + one + factor + steps * (3e-4 + d * d * 1e-9)
+        one = _pass_seconds(extent._replace(itemsize=8), 1)[1] / threads  # in float64, the same for every target
+        seconds = latency + read + one + factor + steps * (3e-4 + d * d * 1e-9)
         return Option(name, 1, seconds, 4 * 8.0 * d * d, 8.0 * d * d)
     kappa = condition if condition is not None else 1e2 if extent.sparse else 1e4
     if name in ("newton-cholesky", "prox-newton"):
         rounds = 4 if warm else 6
-        seconds = rounds * (LATENCY + read + products + factor)
-        return Option(name, 1 + rounds, seconds + LATENCY + read, 3 * matrices, matrices)
+        seconds = rounds * (latency + read + products + factor)
+        return Option(name, 1 + rounds, seconds + latency + read, 3 * matrices, matrices)
     if name in ("preconditioned-lbfgs", "prox-bfgs"):
         rounds = 7 if warm else 9
         rows = min(sample_rows(name, extent, loss), n)
         sample = extent._replace(n_rows=rows, n_blocks=1)
-        own = 4 * (_pass_seconds(sample, k)[1] * NOMINAL_THREADS + factor)  # on the client, start and refreshes
-        seconds = (1 + rounds) * (LATENCY + read) + own
+        own = 4 * (_pass_seconds(sample, k)[1] + factor)  # on the client, start and refreshes
+        seconds = (1 + rounds) * (latency + read) + own
         memory = sample.nbytes
         return Option(name, 1 + rounds, seconds, memory + 3 * matrices, memory / 4)
     rounds = {
@@ -250,11 +258,11 @@ def _option(
         "gd": 3.5 * kappa,
     }.get(name, 100.0)
     rounds = min(rounds, max_iter)
-    return Option(name, 1 + round(rounds), (1 + rounds) * (LATENCY + read), 24 * vectors, vectors)
+    return Option(name, 1 + round(rounds), (1 + rounds) * (latency + read), 24 * vectors, vectors)
 
 
 def _pass_seconds(extent: Extent, k: int) -> tuple[float, float]:
-    """Of a pass for the gradient of k outputs, and of what a Hessian adds to it."""
+    """Of one core's pass for the gradient of k outputs, and of what a Hessian adds to it."""
     n, d = extent.n_rows, extent.n_features
     pairs = k * (k + 1) / 2
     if extent.sparse:
@@ -265,26 +273,26 @@ def _pass_seconds(extent: Extent, k: int) -> tuple[float, float]:
         precision = extent.itemsize / 4
         read = n * d * READ * k**0.5 * precision
         products = n * (SCALE * d + PRODUCT * d * d) * pairs * precision
-    return 1e-9 * read / NOMINAL_THREADS, 1e-9 * products / NOMINAL_THREADS
+    return 1e-9 * read, 1e-9 * products
 
 
-def _option_worth(extent: Extent, solver: str, max_iter: int) -> bool:
+def _squares_worth(extent: Extent, solver: str, max_iter: int) -> bool:
     """Whether a solver that was asked for gets its answers from sums of products: one Gram pass costs about d/10
     passes for a gradient."""
     passes = {"gd": max_iter, "newton-cholesky": math.inf, "prox-newton": math.inf}.get(solver, 50)
     return extent.sparse or extent.n_features <= 10 * (1 + passes)
 
 
-def _why(chosen: Option, extent: Extent, loss: Loss, *, smooth: bool) -> str:
+def _why(chosen: str, extent: Extent, loss: Loss, *, smooth: bool) -> str:
     p = loss.n_outputs * extent.n_features
-    if chosen.solver in ("newton-cholesky", "prox-newton"):
-        return f"a Hessian of {p:,} parameters is cheap, and with it few sweeps are needed"
-    if chosen.solver in ("preconditioned-lbfgs", "prox-bfgs"):
-        return f"the whole Hessian of {p:,} parameters costs more than the sweeps it saves, a row sample's does not"
-    if not loss.smooth or loss.n_constant:
-        return f"a Hessian of {p:,} parameters is too large"
-    kind = "" if smooth else " and the penalty has no gradient"
-    return f"a Hessian of {p:,} parameters is too large{kind}: scaled columns and gradients must do"
+    read, products = _pass_seconds(extent, loss.n_outputs)
+    passes = f"{products / read:.2g}" if products < 100 * read else f"{products / read:,.0f}"
+    if chosen in ("newton-cholesky", "prox-newton"):
+        return f"a Hessian of {p:,} parameters adds {passes} gradient passes to a sweep, and few sweeps are needed"
+    if chosen in ("preconditioned-lbfgs", "prox-bfgs"):
+        return f"a Hessian of {p:,} parameters would add {passes} gradient passes to a sweep, a sample's none"
+    kind = "" if smooth else ", and the penalty has no gradient"
+    return f"a Hessian of {p:,} parameters is too much work{kind}: scaled columns and gradients must do"
 
 
 def check_solver(name: str, size: int, loss: Loss, penalty: Penalty) -> None:
@@ -301,7 +309,7 @@ def check_solver(name: str, size: int, loss: Loss, penalty: Penalty) -> None:
             f"solver={name!r} needs a penalty with a gradient and cannot honour L1, groups or bounds: "
             "use 'prox-newton', 'fista', 'owlqn' (L1 alone) or 'auto'."
         )
-    if getattr(SOLVERS[name], "l1_only", False) and not (penalty.separable and not getattr(penalty, "bounded", False)):
+    if getattr(solver, "l1_only", False) and not penalty.l1_only:
         raise ValueError(
             f"solver={name!r} knows L1 alone and cannot honour groups or bounds: use 'prox-newton', 'fista' or 'auto'."
         )
@@ -325,10 +333,19 @@ def _describe(extent: Extent) -> str:
     rows = "an unknown number of" if math.isnan(extent.n_rows) else f"{extent.n_rows:,.0f}"
     kind = f"float{8 * extent.itemsize}"
     if extent.sparse:
-        share = "a density not known" if math.isnan(extent.density) else f"density {extent.density:.2g}"
+        share = f"density {extent.density:.2g}"
+        if math.isnan(extent.density):
+            share = f"a density not known, {UNKNOWN_PER_ROW:.0f} entries a row assumed"
         kind = f"sparse {kind}, {share}"
+    size = "" if math.isnan(extent.nbytes) else f"{_size(extent.nbytes)} "
     blocks = f"{extent.n_blocks:,} block{'s' if extent.n_blocks != 1 else ''}"
-    return f"{rows} rows × {extent.n_features:,} columns, {kind}, {_size(extent.nbytes)} in {blocks}"
+    return f"{rows} rows × {extent.n_features:,} columns, {kind}, {size}in {blocks}"
+
+
+def _residence(extent: Extent) -> str:
+    if not extent.resident:
+        return "do not fit and are read again in every sweep"
+    return "stay on the workers" if extent.workers else "are here"
 
 
 def _machines(extent: Extent) -> str:
@@ -338,8 +355,6 @@ def _machines(extent: Extent) -> str:
 
 
 def _size(nbytes: float) -> str:
-    if math.isnan(nbytes):
-        return "an unknown size"
     for unit in ("bytes", "KiB", "MiB", "GiB"):
         if nbytes < 1024:
             return f"{nbytes:.3g} {unit}"

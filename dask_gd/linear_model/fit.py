@@ -71,6 +71,7 @@ class Problem:
             extent,
             loss,
             smooth=penalty.smooth,
+            l1_only=penalty.l1_only,
             solver=self.solver,
             max_iter=self.max_iter,
             precompute=self.precompute,

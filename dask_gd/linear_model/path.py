@@ -328,8 +328,9 @@ class ElasticNetCV(LeastSquaresBase):
         ratio, alpha = outcome.best
         point = outcome.points[-1]
         self.alpha_ = float(outcome.alphas[ratio, alpha])
-        self.l1_ratio_ = ratios[ratio]
         several = np.ndim(self._ratios()) > 0
+        if hasattr(self, "l1_ratio"):
+            self.l1_ratio_ = ratios[ratio]
         self.alphas_ = outcome.alphas if several else outcome.alphas[0]
         self.mse_path_ = outcome.errors if several else outcome.errors[0]
         self.coef_, self.intercept_ = point.coef, point.intercept

@@ -43,12 +43,13 @@ class PenaltySpec:
     @property
     def smooth(self) -> bool:
         """Whether the penalty will have a gradient everywhere, as far as the parameters tell."""
-        bounded = any(
-            bound is not None and bool(np.isfinite(np.asarray(bound, dtype=float)).any())
-            for bound in (self.lower, self.upper)
-            if not sp.issparse(bound)
-        )
-        return not (bounded or self.groups is not None or (np.any(self.alpha) and self.l1_ratio > 0))
+        return self.l1_only and not (np.any(self.alpha) and self.l1_ratio > 0)
+
+    @property
+    def l1_only(self) -> bool:
+        """Whether L1 will be all that has no gradient."""
+        bounds = (b.toarray() if sp.issparse(b) else b for b in (self.lower, self.upper) if b is not None)
+        return self.groups is None and not any(np.isfinite(np.asarray(b, dtype=float)).any() for b in bounds)
 
     def __call__(self, moments: Moments) -> Penalty:
         """The penalty for data of these moments.
