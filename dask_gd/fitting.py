@@ -12,13 +12,27 @@ import numpy as np
 from .exceptions import FitInterrupted
 from .objective import Model, Objective
 from .penalties import Penalty
-from .protocol import Answer, Array, Callback, Conversation, Engine, Query, Report, Result, Solver, State, SweepCost
+from .protocol import (
+    VALUE,
+    Answer,
+    Array,
+    Callback,
+    Conversation,
+    Engine,
+    Query,
+    Report,
+    Result,
+    Solver,
+    State,
+    SweepCost,
+)
 
 # Relative decrements below these squares are rounding of the data's precision: asking for less would never end.
 PRECISION = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
 # Where no step is lower any more, this is close enough to call the optimum reached.
 STALLED = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-6}
 DIVERGED = 1e10  # times the starting objective
+FLAT = 1e-12  # a relative difference of objectives that is rounding
 
 HISTORY = ("objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks")
 
@@ -109,7 +123,7 @@ def minimise(
             run.sweeps += 1
             run.cost = run.cost + cost
             _advance(run, answer, objective, callbacks, len(fits), dtype)
-    return [_result(run, objective) for run in running]
+    return [_result(run, objective, engine) for run in running]
 
 
 def _advance(
@@ -187,7 +201,7 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
             run.message = "stopped by a callback"
 
 
-def _result(run: _Running, objective: Objective) -> Result:
+def _result(run: _Running, objective: Objective, engine: Engine) -> Result:
     state = run.state
     assert state is not None and run.message is not None
     theta = run.solver.solution(state) if run.converged else state.theta
@@ -204,8 +218,21 @@ def _result(run: _Running, objective: Objective) -> Result:
         rank = int(objective.free[:, :-1].sum()) - null.shape[1]
         if null.shape[1]:
             shorter = objective.minimum_norm(coef, null, run.model.coordinates)
-            intercept = intercept + (coef - shorter) @ run.model.coordinates.center
-            coef = shorter
+            moved = intercept + (coef - shorter) @ run.model.coordinates.center
+            if objective.loss.quadratic or _as_low(run, objective, engine, (shorter, moved), (coef, intercept)):
+                coef, intercept = shorter, moved
     coef, intercept = objective.symmetric(coef, intercept, run.fit.penalty)
     history = {name: np.asarray(numbers) for name, numbers in run.history.items()}
     return Result(coef, intercept, run.iteration, run.sweeps, run.converged, run.message, history, rank, run.separated)
+
+
+def _as_low(
+    run: _Running, objective: Objective, engine: Engine, point: tuple[Array, Array], other: tuple[Array, Array]
+) -> bool:
+    """Whether F at one point is no higher than at the other, by one sweep: where a Hessian is singular because the loss
+    is straight at the rows, and not because columns depend on each other, F is flat near by alone."""
+    model = Model(run.fit.penalty, objective.raw)
+    query = Query(np.stack([objective.to_theta(*p, objective.raw) for p in (point, other)]), VALUE)
+    value = objective.finish(engine.sweep(objective.kernel([query], [model])), [query], [model])[0].value
+    run.sweeps += 1
+    return bool(value[0] <= value[1] + FLAT * abs(value[1]))
