@@ -194,6 +194,25 @@ def test_decrement_has_no_units(loss, rng):
     assert found[0] > 0
 
 
+class Eager(Squared):
+    """A loss that gives its derivatives whether they were asked for or not."""
+
+    def derivatives(self, y, eta, order):
+        return super().derivatives(y, eta, 2)
+
+
+def test_a_loss_may_give_more_than_it_was_asked_for(rng):
+    p = Problem()
+    eager = p.objective.with_loss(Eager())
+    model = Model(ElasticNet(), p.objective.raw)
+    for want in (VALUE, GRADIENT):
+        query = Query(rng.normal(size=(2, p.objective.size)), want)
+        (own,) = eager.finish(p.engine.sweep(eager.kernel([query], [model])), [query], [model])
+        plain = p.ask(query, model)
+        for one, two in zip(own, plain, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
 # -- the fit loop ----------------------------------------------------------------------------------------------------
 
 
