@@ -12,7 +12,20 @@ import numpy as np
 from .exceptions import FitInterrupted
 from .objective import Model, Objective
 from .penalties import Penalty
-from .protocol import Answer, Array, Callback, Conversation, Engine, Query, Report, Result, Solver, State, SweepCost
+from .protocol import (
+    VALUE,
+    Answer,
+    Array,
+    Callback,
+    Conversation,
+    Engine,
+    Query,
+    Report,
+    Result,
+    Solver,
+    State,
+    SweepCost,
+)
 
 # Relative decrements below these squares are rounding of the data's precision: asking for less would never end.
 PRECISION = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
@@ -22,6 +35,7 @@ DIVERGED = 1e10  # times the starting objective
 REFINEMENTS = 4
 ROUGH = 1e-5  # a relative gradient at which an ill-conditioned expansion has told what it knows
 REFINED = 1e-5  # a relative gradient so small before the last refinement is far below rounding after it
+FLAT = 1e-12  # a relative difference of objectives that is rounding
 
 HISTORY = ("objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks")
 
@@ -105,7 +119,7 @@ def minimise(
         for run, answer in zip(active, answers, strict=True):
             _advance(run, answer, objective, callbacks, len(fits), dtype)
     _refine(running, objective, engine, callbacks, dtype)
-    return [_result(run, objective) for run in running]
+    return [_result(run, objective, engine) for run in running]
 
 
 def _ask(
@@ -245,7 +259,7 @@ def _judge(
             run.message = "stopped by a callback"
 
 
-def _result(run: _Running, objective: Objective) -> Result:
+def _result(run: _Running, objective: Objective, engine: Engine) -> Result:
     state = run.state
     assert state is not None and run.message is not None
     theta = run.solver.solution(state) if run.converged else state.theta
@@ -262,8 +276,21 @@ def _result(run: _Running, objective: Objective) -> Result:
         rank = int(objective.free[:, :-1].sum()) - null.shape[1]
         if null.shape[1]:
             shorter = objective.minimum_norm(coef, null, run.model.coordinates)
-            intercept = intercept + (coef - shorter) @ run.model.coordinates.center
-            coef = shorter
+            moved = intercept + (coef - shorter) @ run.model.coordinates.center
+            if objective.loss.quadratic or _as_low(run, objective, engine, (shorter, moved), (coef, intercept)):
+                coef, intercept = shorter, moved
     coef, intercept = objective.symmetric(coef, intercept, run.fit.penalty)
     history = {name: np.asarray(numbers) for name, numbers in run.history.items()}
     return Result(coef, intercept, run.iteration, run.sweeps, run.converged, run.message, history, rank, run.separated)
+
+
+def _as_low(
+    run: _Running, objective: Objective, engine: Engine, point: tuple[Array, Array], other: tuple[Array, Array]
+) -> bool:
+    """Whether F at one point is no higher than at the other, by one sweep: where a Hessian is singular because the loss
+    is straight at the rows, and not because columns depend on each other, F is flat near by alone."""
+    model = Model(run.fit.penalty, objective.raw)
+    query = Query(np.stack([objective.to_theta(*p, objective.raw) for p in (point, other)]), VALUE)
+    value = objective.finish(engine.sweep(objective.kernel([query], [model])), [query], [model])[0].value
+    run.sweeps += 1
+    return bool(value[0] <= value[1] + FLAT * abs(value[1]))

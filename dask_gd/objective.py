@@ -111,10 +111,10 @@ class Objective:
         return int(self.free.sum())
 
     def coordinates(self, solver: Solver, penalty: Penalty) -> Coordinates:
-        """Those a solver works in: original units, or columns centred and scaled so that each has unit curvature at
-        the most, the penalty's included."""
+        """Those a solver works in: original units (as far as the penalty has a simple prox there), or columns centred
+        and scaled so that each has unit curvature at the most, the penalty's included."""
         if not solver.standardised:
-            return self.raw
+            return self.raw._replace(scale=penalty.even(self.raw.scale))
         center, spread = self.standardised
         curvature = np.asarray(penalty.curvature)
         if curvature.ndim == 2:  # one a model of several outputs: columns have one scale
@@ -350,14 +350,14 @@ class Objective:
 
     def symmetric(self, coef: Array, intercept: Array, penalty: Penalty) -> tuple[Array, Array]:
         """The same margin differences from parameters that are centred over the classes wherever F leaves that open,
-        so that they do not depend on the start or the solver."""
+        so that they depend on neither the start nor the solver; margins are centred at the column means."""
         if not self.loss.gauge:
             return coef, intercept
-        if self.fit_intercept:
-            intercept = intercept - intercept.mean()
         if penalty.smooth:
             curvature = np.broadcast_to(np.asarray(penalty.curvature), coef.shape)
             coef = np.where((curvature == 0).all(axis=0), coef - coef.mean(axis=0), coef)
+        if self.fit_intercept:
+            intercept = intercept - np.mean(intercept + coef @ self.standardised.center)
         return coef, intercept
 
     def minimum_norm(self, coef: Array, null: Array, coordinates: Coordinates) -> Array:

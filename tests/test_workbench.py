@@ -96,6 +96,24 @@ def test_poisson_with_wild_columns_never_diverges(rate, metric):
         np.testing.assert_allclose(model.predict(X), best.predict(X), rtol=1e-3)
 
 
+@pytest.mark.parametrize(("cls", "name"), [(GDRegressor, "epsilon_insensitive"), (GDClassifier, "hinge")])
+def test_where_few_rows_bend_the_minimum_stays_the_minimum(cls, name):
+    """At the end of the smoothing hardly a row has curvature. The Hessian is singular there, and yet no two columns
+    depend on each other: nothing but the null space of X itself may be taken out of the coefficients."""
+    rng = np.random.default_rng(5)
+    X = rng.uniform(-1, 1, size=(200, 6))
+    eta = X @ np.linspace(0.4, -0.3, 6)
+    y = eta + 0.3 * rng.standard_t(4, size=200) if cls is GDRegressor else 2 * eta + rng.logistic(size=200) > 0
+    found = {solver: cls(name, alpha=0.0, solver=solver, tol=1e-6).fit(X, y) for solver in ("newton-cholesky", "lbfgs")}
+    values = {
+        solver: LOSSES[name]()
+        .derivatives(y.astype(float), X @ np.ravel(model.coef_) + model.intercept_, 0)
+        .value.mean()
+        for solver, model in found.items()
+    }
+    assert values["newton-cholesky"] == pytest.approx(values["lbfgs"], rel=1e-6)
+
+
 @pytest.mark.parametrize("name", [name for name in CLASSIFICATION if name != "log_loss"])
 def test_several_classes_are_one_against_the_rest(name):
     rng = np.random.default_rng(0)

@@ -92,13 +92,13 @@ class _Accumulator:
         out = self.loss.derivatives(y, eta, self.order)
         value = out.value if weight is None else self._weighted(out.value, weight)
         self.value += value.sum(axis=-1, dtype=np.float64)
-        if out.first is None:
+        if out.first is None or self.order < 1:  # a loss may give more than it was asked for
             return
         first = out.first if weight is None else out.first * weight
         first = first.reshape(t * k, -1)
         self.grad_b += first.sum(axis=-1, dtype=np.float64)
         self.grad_w += _transposed(X, first.astype(X.dtype, copy=False))
-        if out.second is None:
+        if out.second is None or self.order < 2:
             return
         second = out.second if self.want == HESSIAN or out.expected is None else out.expected
         if self.want == DIAGONAL:

@@ -29,7 +29,7 @@ class PreconditionedState(NamedTuple):
     s: Array  # (m, p) last changes of θ, oldest first
     y: Array  # (m, p) last changes of the gradient
     direction: Array
-    factor: Factor  # of B
+    metric: Factor  # of B
     calibration: Calibration
 
 
@@ -62,8 +62,8 @@ class PreconditionedLBFGS:
         answer = yield Query(theta[None], DIAGONAL)
         hess, calibration = yield from calibrated(theta, answer)
         none = np.zeros((0, len(theta)))
-        factor = factorise(hess, self.rank_tol)
-        return self._state(theta, float(answer.value[0]), answer.grad[0], np.inf, none, none, factor, calibration)
+        metric = factorise(hess, self.rank_tol)
+        return self._state(theta, float(answer.value[0]), answer.grad[0], np.inf, none, none, metric, calibration)
 
     def step(self, state: PreconditionedState) -> Conversation:
         slope = float(state.grad @ state.direction)
@@ -78,9 +78,9 @@ class PreconditionedLBFGS:
             return state._replace(step=0.0)
         if len(state.s):  # the pairs misled
             none = np.zeros((0, len(state.theta)))
-            return state._replace(s=none, y=none, direction=-state.factor.solve(state.grad), step=np.inf)
+            return state._replace(s=none, y=none, direction=-state.metric.solve(state.grad), step=np.inf)
         for shares in DAMPING:
-            moves = -state.factor.damped(state.grad, shares)
+            moves = -state.metric.damped(state.grad, shares)
             best = yield from search_points(state.theta + moves, state.value, moves @ state.grad)
             if best is not None:
                 number, value, grad = best
@@ -93,13 +93,13 @@ class PreconditionedLBFGS:
         pairs = (state.s, state.y)
         if s @ y > np.finfo(float).eps * float(np.linalg.norm(s) * np.linalg.norm(y)):
             pairs = (np.vstack([state.s, s])[-self.memory :], np.vstack([state.y, y])[-self.memory :])
-        factor = state.factor
-        decrement = 0.5 * float(grad @ factor.solve(grad))
+        metric = state.metric
+        decrement = 0.5 * float(grad @ metric.solve(grad))
         hess, calibration = yield from refreshed(theta, state.calibration, decrement, value)
         if hess is not None:
-            factor = factorise(hess, self.rank_tol)
+            metric = factorise(hess, self.rank_tol)
             pairs = (pairs[0][-1:], pairs[1][-1:])  # older ones would spoil it
-        return self._state(theta, value, grad, step, *pairs, factor, calibration)
+        return self._state(theta, value, grad, step, *pairs, metric, calibration)
 
     def _state(
         self,
@@ -109,12 +109,12 @@ class PreconditionedLBFGS:
         step: float,
         s: Array,
         y: Array,
-        factor: Factor,
+        metric: Factor,
         calibration: Calibration,
     ) -> PreconditionedState:
-        direction = two_loop(grad, s, y, solve=factor.solve)
-        decrement = max(0.5 * float(grad @ factor.solve(grad)), -0.5 * float(grad @ direction))
-        return PreconditionedState(theta, value, grad, step, decrement, s, y, direction, factor, calibration)
+        direction = two_loop(grad, s, y, solve=metric.solve)
+        decrement = max(0.5 * float(grad @ metric.solve(grad)), -0.5 * float(grad @ direction))
+        return PreconditionedState(theta, value, grad, step, decrement, s, y, direction, metric, calibration)
 
     def solution(self, state: PreconditionedState) -> Array:
         """The next step is computed already and costs no sweep: take it."""
