@@ -183,10 +183,15 @@ def squares_possible(loss: Loss, n_features: int, precompute: bool | str) -> boo
     return squared and precompute is not False and (precompute is True or n_features <= SQUARES_FEATURES)
 
 
+def samples_tell(loss: Loss) -> bool:
+    """Whether a sample of rows tells of the curvature of all: not of kinks, of a scale, or of a bounded domain."""
+    return loss.smooth and loss.margins == REALS and not loss.n_constant
+
+
 def warm_rows(extent: Extent, loss: Loss) -> int:
     """Rows of a sample whose optimum is worth starting from; 0: none is."""
     p = loss.n_outputs * (extent.n_features + 1)
-    if not (loss.smooth and loss.margins == REALS and not loss.n_constant) or p > MAX_PARAMETERS:
+    if not samples_tell(loss) or p > MAX_PARAMETERS:
         return 0
     generous = min(SAMPLE_GENEROUS * (extent.n_features + 1), SAMPLE_SMALL_BYTES / _row_bytes(extent))
     rows = int(min(generous, WARM_SHARE * extent.n_rows))
@@ -212,7 +217,7 @@ def _row_bytes(extent: Extent) -> float:
 def _candidates(loss: Loss, *, smooth: bool, l1_only: bool, size: int) -> list[str]:
     """The solvers that "auto" weighs."""
     small = size <= MAX_PARAMETERS
-    sampled = small and loss.smooth and loss.margins == REALS and not loss.n_constant
+    sampled = small and samples_tell(loss)
     if smooth:
         names = ["newton-cholesky"] * small + ["preconditioned-lbfgs"] * sampled + ["lbfgs"]
     else:
@@ -319,7 +324,7 @@ def check_solver(name: str, size: int, loss: Loss, penalty: Penalty) -> None:
             f"solver={name!r} needs a Hessian of {size} × {size} numbers ({size * size * 8 / 2**30:.0f} GiB): "
             f"use {instead!r} or 'auto'."
         )
-    if solver.sampling and (loss.margins != REALS or loss.n_constant or not loss.smooth):
+    if solver.sampling and not samples_tell(loss):
         raise ValueError(
             f"solver={name!r} takes its Hessian from a row sample, which a loss with kinks, with a scale or with a "
             f"bounded domain does not allow: use {'newton-cholesky' if penalty.smooth else 'prox-newton'!r} or 'auto'."

@@ -88,10 +88,12 @@ class LBFGS:
         return LBFGSState(theta, value, grad, step, decrement, *pairs, direction, diagonal, age)
 
     def _forget(self, state: LBFGSState) -> LBFGSState:
-        """Fall back to steepest descent; if that was it already, no step is lower."""
+        """Fall back to the diagonal, and from that to steepest descent; if it was that already, no step is lower."""
         none = np.zeros((0, len(state.theta)))
-        step = np.inf if len(state.s) else 0.0
-        return state._replace(s=none, y=none, direction=-state.grad / state.diagonal, step=step)
+        if len(state.s):
+            return state._replace(s=none, y=none, direction=-state.grad / state.diagonal, step=np.inf)
+        step = 0.0 if (state.diagonal == 1).all() else np.inf  # near a kink the diagonal says little
+        return state._replace(direction=-state.grad, diagonal=np.ones_like(state.diagonal), step=step)
 
     def solution(self, state: LBFGSState) -> Array:
         return state.theta
