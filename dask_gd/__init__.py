@@ -15,6 +15,8 @@ from .linear_model import (
     PoissonRegressor,
     QuantileRegressor,
     Ridge,
+    SGDClassifier,
+    SGDRegressor,
     TweedieRegressor,
 )
 
@@ -37,5 +39,7 @@ __all__ = [
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
+    "SGDClassifier",
+    "SGDRegressor",
     "TweedieRegressor",
 ]

@@ -137,9 +137,18 @@ def _advance(
 
 
 def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any) -> None:
-    """The stopping rule of every solver, the history and the callbacks."""
+    """The stopping rule of every solver that has none of its own."""
     state, fit = run.state, run.fit
     assert state is not None
+    finished = getattr(state, "finished", None)
+    if finished is not None:  # values and gradients of a few rows are noise: such a solver has a rule of its own
+        norm = np.nan
+        if finished:
+            run.converged, run.message = finished == "converged", finished
+        elif run.iteration >= fit.max_iter:
+            _exhaust(run)
+        _report(run, norm, callbacks, n_fits)
+        return
     finite = np.isfinite(state.value) and bool(np.isfinite(state.grad).all())
     decrement = max(objective.decrement(state.theta, state.grad, run.model), state.decrement) if finite else np.inf
     norm = float(np.sqrt(decrement / run.scale))
@@ -160,10 +169,20 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
             "converged to rounding" if run.converged else f"no step lowers the objective any more: {objective.advice}"
         )
     elif run.iteration >= fit.max_iter:
-        run.converged = fit.tol is None
-        run.message = (
-            f"max_iter={fit.max_iter} reached before tol={fit.tol}: raise max_iter or tol, or scale the columns"
-        )
+        _exhaust(run)
+    _report(run, norm, callbacks, n_fits)
+
+
+def _exhaust(run: _Running) -> None:
+    fit = run.fit
+    run.converged = fit.tol is None
+    run.message = f"max_iter={fit.max_iter} reached before tol={fit.tol}: raise max_iter or tol, or scale the columns"
+
+
+def _report(run: _Running, norm: float, callbacks: Sequence[Callback], n_fits: int) -> None:
+    """The history and the callbacks."""
+    state, fit = run.state, run.fit
+    assert state is not None
     if run.iteration:
         # An infinite step is a restart of the solver, no step of the iterate.
         record = (state.value, norm, state.step if np.isfinite(state.step) else 0.0, *run.cost)
@@ -190,7 +209,8 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
 def _result(run: _Running, objective: Objective) -> Result:
     state = run.state
     assert state is not None and run.message is not None
-    theta = run.solver.solution(state) if run.converged else state.theta
+    own_verdict = hasattr(state, "finished")
+    theta = run.solver.solution(state) if run.converged or own_verdict else state.theta
     coef, intercept = objective.to_model(theta, run.model.coordinates)
     if run.solver.proximal:  # a bound is met to the last digit, in the user's units too
         exact = run.fit.penalty.snap(coef)
@@ -207,4 +227,15 @@ def _result(run: _Running, objective: Objective) -> Result:
             intercept = intercept + (coef - shorter) @ run.model.coordinates.center
             coef = shorter
     history = {name: np.asarray(numbers) for name, numbers in run.history.items()}
-    return Result(coef, intercept, run.iteration, run.sweeps, run.converged, run.message, history, rank, run.separated)
+    return Result(
+        coef,
+        intercept,
+        run.iteration,
+        run.sweeps,
+        run.converged,
+        run.message,
+        history,
+        rank,
+        run.separated,
+        state if own_verdict else None,
+    )

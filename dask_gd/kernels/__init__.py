@@ -1,16 +1,23 @@
 """Functions of one block: what a sweep runs. Plain sums only, never means, so that blocks add up."""
 
 from .band import BandKernel, BandSums
+from .deal import Deal, HoldOut, whole
+from .epoch import EpochKernel
 from .labels import EncodeLabels
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
 from .sample import Sample, SampleKernel
 from .score import ScoreKernel, ScoreSums
+from .spread import Spread, SpreadKernel
+from .together import Together
 
 __all__ = [
     "BandKernel",
     "BandSums",
+    "Deal",
     "EncodeLabels",
+    "EpochKernel",
+    "HoldOut",
     "LossKernel",
     "Moments",
     "MomentsKernel",
@@ -18,4 +25,8 @@ __all__ = [
     "SampleKernel",
     "ScoreKernel",
     "ScoreSums",
+    "Spread",
+    "SpreadKernel",
+    "Together",
+    "whole",
 ]

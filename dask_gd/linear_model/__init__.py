@@ -5,6 +5,7 @@ from .gradient_descent import GDClassifier, GDRegressor
 from .least_squares import ElasticNet, Lasso, LinearRegression, Ridge
 from .logistic import LogisticRegression
 from .robust import HuberRegressor, QuantileRegressor
+from .stochastic import SGDClassifier, SGDRegressor
 from .svm import LinearSVC
 
 __all__ = [
@@ -21,5 +22,7 @@ __all__ = [
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
+    "SGDClassifier",
+    "SGDRegressor",
     "TweedieRegressor",
 ]
