@@ -31,7 +31,8 @@ class StochasticProblem:
     """What a stochastic fit needs besides the data; picklable, so that it can travel to them.
 
     ``batch_size`` None: a hundredth of the rows. ``classes`` None: those of the data. ``start`` holds coefficients
-    (k, d) and intercepts (k,); ``walk`` goes on with an earlier walk in their place.
+    (k, d) and intercepts (k,) that the user gives, or None; ``warm`` those of the last fit, which may have another
+    shape; ``walk`` goes on with an earlier walk in their place.
     """
 
     penalty: Callable[[Moments], Penalty]
@@ -51,6 +52,7 @@ class StochasticProblem:
     class_weight: Any = None
     classes: Array | None = None
     start: tuple[Any, Any] = (None, None)
+    warm: tuple[Array, Array] | None = None
     walk: Walk | None = None
     epoch: int = 0
 
@@ -80,7 +82,7 @@ def solve_epochs(
     dtype = np.dtype(moments.dtype)
     objective = Objective(loss, moments, fit_intercept=problem.fit_intercept, dtype=dtype, sparse=moments.sparse)
     objective = objective.per_row()
-    coef, intercept = starting_point(problem.start, objective)
+    coef, intercept = starting_point(problem.start, problem.warm, objective)
     rows = Rows(problem.seed, problem.epoch, shuffle=problem.shuffle, share=problem.held_out)
     solver: Any
     if problem.mode == "local":
@@ -130,8 +132,10 @@ def group(engine: Engine, spread: Any, problem: StochasticProblem) -> None:
         engine.regroup([range(a, b) for a, b in pairwise(cuts)], whole)
 
 
-def starting_point(start: tuple[Any, Any], objective: Objective) -> tuple[Array, Array]:
-    """Coefficients (k, d) and intercepts (k,) to start from; zeros where none are given.
+def starting_point(
+    start: tuple[Any, Any], warm: tuple[Array, Array] | None, objective: Objective
+) -> tuple[Array, Array]:
+    """Coefficients (k, d) and intercepts (k,) to start from: given, else of the last fit, else zeros.
 
     Raises
     ------
@@ -140,6 +144,8 @@ def starting_point(start: tuple[Any, Any], objective: Objective) -> tuple[Array,
     """
     k, d = objective.n_outputs, objective.n_features
     coef, intercept = np.zeros((k, d)), np.zeros(k)
+    if warm is not None and warm[0].shape == (k, d):
+        coef, intercept = warm[0], warm[1] if objective.fit_intercept else intercept
     if start[0] is not None:
         given = np.asarray(start[0], dtype=np.float64)
         if given.shape != (k, d) and not (k == 1 and given.shape == (d,)):

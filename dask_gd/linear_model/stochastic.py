@@ -132,12 +132,12 @@ class _Stochastic(SparseTag):
             **(defaults | more),
         )
 
-    def _start(self, coef_init: Any, intercept_init: Any) -> tuple[Any, Any]:
+    def _start(self, coef_init: Any, intercept_init: Any) -> dict[str, Any]:
         """What a fit starts from: what is given, else the last fit of a warm start."""
+        warm = None
         if self.warm_start and hasattr(self, "coef_"):
-            coef_init = self.coef_ if coef_init is None else coef_init
-            intercept_init = self.intercept_ if intercept_init is None and self.fit_intercept else intercept_init
-        return coef_init, intercept_init
+            warm = np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_)
+        return {"start": (coef_init, intercept_init), "warm": warm}
 
     def _run(
         self,
@@ -297,7 +297,7 @@ class SGDRegressor(LinearRegressorMixin, _Stochastic):
         """
         self._check(tuple(REGRESSION), "epsilon_insensitive")
         start = self._start(coef_init, intercept_init)
-        return self._set(self._run(X, y, sample_weight, offset, self._losses(), start=start))
+        return self._set(self._run(X, y, sample_weight, offset, self._losses(), **start))
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> SGDRegressor:
         """Go on by one epoch over these data; nothing is judged or stopped. Parameters as in :meth:`fit`.
@@ -442,9 +442,8 @@ class SGDClassifier(ProbabilityMixin, _Stochastic):
         self
         """
         self._check((*CLASSIFICATION, *REGRESSION), "hinge")
-        start = self._start(coef_init, intercept_init)
-        more = {"targets": "labels", "class_weight": self.class_weight}
-        self.coef_, self.intercept_ = self._run(X, y, sample_weight, offset, self._losses(), start=start, **more)
+        more = {"targets": "labels", "class_weight": self.class_weight} | self._start(coef_init, intercept_init)
+        self.coef_, self.intercept_ = self._run(X, y, sample_weight, offset, self._losses(), **more)
         return self
 
     def partial_fit(
