@@ -122,41 +122,41 @@ class ClusterEngine:
         self._regroup()
 
     def _regroup(self) -> None:
-        """Every old parcel is cut for every new one, and each new one is joined where it is to live."""
+        """What a thread holds is cut for every thread that is to hold something, and joined there."""
         assert self._regrouped is not None
         sources, cut = self._regrouped
         self._round += 1
         self._threads = self.client.nthreads()
-        homes = [worker for worker, threads in self._threads.items() for _ in range(threads * PARCELS_PER_THREAD)]
+        homes = [worker for worker, threads in self._threads.items() for _ in range(threads)]
         count = min(len(sources), len(homes))
-        share = sum(parcel.nbytes for parcel in self._parcels) // max(count, 1)
         name = f"{self._name}-{self._round}"
+        batches = self._batches("regroup")
+
+        def submit(function: Callable[..., Any], *values: Any, key: str, worker: str) -> Any:
+            return self.client.submit(function, *values, key=key, workers=[worker], allow_other_workers=True)
+
         new = []
         for k in range(count):
             numbers = range(len(sources) * k // count, len(sources) * (k + 1) // count)
-            wanted = {j: sources[j] for j in numbers}
-            parts = [
-                self.client.submit(
-                    cut_parcel,
-                    parcel.future,
-                    Opaque(wanted),
+            wanted = Opaque({j: sources[j] for j in numbers})
+            cuts = [
+                submit(
+                    cut_parcels,
+                    [parcel.future for parcel in batch],
+                    wanted,
                     cut,
                     key=f"cut-{name}-{i}-{k}",
-                    workers=[parcel.worker],
-                    allow_other_workers=True,
+                    worker=batch[0].worker,
                 )
-                for i, parcel in enumerate(self._parcels)
+                for i, batch in enumerate(batches)
             ]
             worker = homes[len(homes) * k // count]
-            future = self.client.submit(
-                join_parcel,
-                parts,
-                list(numbers),
-                key=f"regroup-{name}-{k}",
-                workers=[worker],
-                allow_other_workers=True,
-            )
-            new.append(Parcel(future, worker, share))
+            joined = submit(join_parcel, cuts, list(numbers), key=f"regroup-{name}-{k}", worker=worker)
+            parts = min(len(numbers), PARCELS_PER_THREAD)
+            for i in range(parts):
+                held = slice(len(numbers) * i // parts, len(numbers) * (i + 1) // parts)
+                future = submit(take_blocks, joined, held, key=f"parcel-{name}-{k}-{i}", worker=worker)
+                new.append(Parcel(future, worker, self._parcels[0].nbytes))
         self._wait([parcel.future for parcel in new])
         self._parcels = new
 
@@ -425,15 +425,20 @@ def transform_parcel(parcel: tuple[Block, ...], transform: Callable[[Block], Blo
     return tuple(transform(block) for block in parcel)
 
 
-def cut_parcel(parcel: tuple[Block, ...], wanted: Opaque, cut: Cut) -> list[tuple[int, Block]]:
-    """The parts of a parcel that go into one new parcel."""
-    return cut_blocks(parcel, wanted.value, cut)
+def cut_parcels(parcels: list[tuple[Block, ...]], wanted: Opaque, cut: Cut) -> list[tuple[int, Block]]:
+    """The parts of some parcels that go into some new blocks."""
+    return cut_blocks((block for parcel in parcels for block in parcel), wanted.value, cut)
 
 
 def join_parcel(cuts: list[list[tuple[int, Block]]], numbers: list[int]) -> tuple[Block, ...]:
-    """A new parcel of the blocks ``numbers``."""
+    """The new blocks ``numbers``."""
     parts = [pair for cut in cuts for pair in cut]
     return tuple(aligned(join_blocks(j, [part for to, part in parts if to == j])) for j in numbers)
+
+
+def take_blocks(parcel: tuple[Block, ...], numbers: slice) -> tuple[Block, ...]:
+    """Some blocks of a parcel; their arrays are shared with it, not copied."""
+    return parcel[numbers]
 
 
 def carry(kernel: Opaque) -> Any:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..protocol import Array, Block
+from ..protocol import Block
 from .rows import held_out_rows, take_block
 
 
@@ -18,17 +18,23 @@ def whole(block: Block, targets: Sequence[int]) -> list[Block]:
 
 @dataclass(frozen=True)
 class Deal:
-    """Deals the rows of a block out to ``count`` new blocks, at random and as evenly as can be."""
+    """Deals the rows of a block out to ``count`` new blocks.
+
+    Of every ``count`` rows in a row each new block gets one, and a random one is the first: sorted rows are spread
+    evenly, and no period of the rows meets one of the dealing.
+    """
 
     seed: int
     count: int
 
     def __call__(self, block: Block, targets: Sequence[int]) -> list[Block]:
-        order = _order(block, self.seed, 0)
-        n, parts = len(order), []
+        n = block.n_rows
+        rounds = np.arange(0, n, self.count)
+        first = _generator(block, self.seed, 0).integers(self.count, size=len(rounds))
+        parts = []
         for target in targets:
-            number = (target + block.index) % self.count  # or all tiny blocks would deal to one
-            parts.append(take_block(block, order[n * number // self.count : n * (number + 1) // self.count]))
+            rows = rounds + (first + target) % self.count
+            parts.append(take_block(block, rows[rows < n]))
         return parts
 
 
@@ -41,11 +47,11 @@ class HoldOut:
 
     def __call__(self, block: Block) -> Block:
         n = block.n_rows
-        order = _order(block, self.seed, 1)
+        order = _generator(block, self.seed, 1).permutation(n)
         kept = n - held_out_rows(n, self.share)
         return take_block(block, np.concatenate([np.sort(order[:kept]), order[kept:]]))
 
 
-def _order(block: Block, seed: int, use: int) -> Array:
-    """A permutation of the rows, another one for each use and none that an epoch has."""
-    return np.random.default_rng([seed, 2**32 + use, block.index]).permutation(block.n_rows)
+def _generator(block: Block, seed: int, use: int) -> np.random.Generator:
+    """Random numbers of a block, others for each use and none that an epoch has."""
+    return np.random.default_rng([seed, 2**32 + use, block.index])
