@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any
+
+import numpy as np
 
 from ..protocol import Array
 
@@ -20,7 +23,7 @@ try:
 except ImportError:  # the walk is the same, a hundred times slower
     numba = None
 
-__all__ = ["COMPILED", "walk_rows"]
+__all__ = ["COMPILED", "walk_rows", "walker"]
 
 COMPILED = numba is not None and not numba.config.DISABLE_JIT
 AHEAD = 16  # rows in a random order come from all over the memory: ask for them so many rows before they are needed
@@ -30,14 +33,15 @@ STEEPEST = 1e12  # no slope of a loss counts for more
 FAST = {"reassoc", "contract", "nsz"}
 
 
-def jit(function: Callable[..., Any]) -> Any:
-    """Compiled at the first call."""
+def jit(function: Callable[..., Any], *signature: Any) -> Any:
+    """Compiled, at once for a signature and else at the first call."""
     if not COMPILED:
         return function
+    options = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
     try:
-        return numba.njit(nogil=True, cache=True, fastmath=FAST, error_model="numpy")(function)
+        return numba.njit(*signature, cache=True, **options)(function)
     except RuntimeError:  # no directory to keep it in
-        return numba.njit(nogil=True, fastmath=FAST, error_model="numpy")(function)
+        return numba.njit(*signature, **options)(function)
 
 
 def prefetch(array: Array, index: int) -> None:
@@ -114,7 +118,6 @@ def loss_slope(code: int, parameter: float, y: float, p: float) -> float:
     return 2.0 * gap if r > 0.0 else -2.0 * gap
 
 
-@jit
 def walk_rows(
     values: Array,
     indices: Array,
@@ -251,3 +254,23 @@ def walk_rows(
         mean[j] = (mean[j] + a * w[j]) / c
         w[j] *= scale
     state[0], state[1], state[2], state[3], state[4], state[5] = b, mean_b, averaged, pulled, t, total
+
+
+@cache
+def walker(values: Any, indices: Any) -> Callable[..., None]:
+    """:func:`walk_rows` for a matrix of these dtypes.
+
+    What is only read may be read-only, as arrays are that came in a message: one signature does for both kinds.
+    """
+    if not COMPILED:
+        return walk_rows
+    types = numba.types
+
+    def read(dtype: Any) -> Any:
+        return types.Array(numba.from_dtype(np.dtype(dtype)), 1, "C", readonly=True)
+
+    floats, own = read(np.float64), types.float64[::1]
+    arrays = (read(values), read(indices), read(indices), types.int64, floats, floats, floats, read(np.int64))
+    pace = (types.int64, types.float64, types.int64, *[types.float64] * 3, types.int64, types.float64, types.float64)
+    compiled: Callable[..., None] = jit(walk_rows, types.void(*arrays, own, own, own, own, *pace, types.boolean))
+    return compiled

@@ -52,7 +52,7 @@ class EpochKernel:
 
 
 def _walk(loss: Loss, stride: Stride, block: Block) -> WalkSums:
-    from .compiled import walk_rows  # imports Numba
+    from .compiled import walker  # imports Numba
 
     order = chosen_rows(block.n_rows, block.index, stride.rows)
     n = len(order)
@@ -63,13 +63,14 @@ def _walk(loss: Loss, stride: Stride, block: Block) -> WalkSums:
     weight = NOTHING if block.weight is None else block.weight.astype(np.float64, copy=False)
     offset = NOTHING if block.offset is None else block.offset.astype(np.float64, copy=False)
     rows = _rows(block.X)
+    walk = walker(rows[0].dtype, rows[1].dtype)
     pace = stride.pace
     for k in range(len(W)) if n else ():
         y = block.y.astype(np.float64, copy=False)
         if signed:
             y = np.where(block.y == (k if len(W) > 1 else 1), 1.0, -1.0)
         state = np.array([b[k], mean_b[k], stride.averaged, stride.pulled, stride.t, 0.0])
-        walk_rows(
+        walk(
             *rows,
             y,
             weight,

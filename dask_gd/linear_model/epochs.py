@@ -84,19 +84,29 @@ def solve_epochs(
     objective = objective.per_row()
     coef, intercept = starting_point(problem.start, problem.warm, objective)
     rows = Rows(problem.seed, problem.epoch, shuffle=problem.shuffle, share=problem.held_out)
+    patience = problem.patience._replace(null=null_loss(loss, objective))
     solver: Any
     if problem.mode == "local":
         name = "local-sgd"
-        solver = LocalSGD(problem.pace, rows, problem.patience, problem.walk)
+        solver = LocalSGD(problem.pace, rows, patience, problem.walk)
     else:
         name = "sgd"
         kept = moments.n_rows - math.ceil(problem.held_out * moments.n_rows)
         size = problem.batch_size or math.ceil(kept / BATCHES)
         rows = rows._replace(parts=max(1, math.ceil(kept / size)))
-        solver = SGD(problem.pace, rows, problem.momentum, problem.nesterov, problem.patience, problem.walk)
+        solver = SGD(problem.pace, rows, problem.momentum, problem.nesterov, patience, problem.walk)
     fit = Fit(solver, problem.penalty(moments), coef, intercept, problem.max_iter, problem.patience.tol)
     result = minimise(objective, engine, [fit], callbacks, dtype=dtype)[0]
     return Outcome(result._replace(n_sweeps=result.n_sweeps + 1), name, classes, 0)
+
+
+def null_loss(loss: Loss, objective: Objective) -> float:
+    """About the mean loss of the model that is 0."""
+    moments = objective.moments
+    zero = np.zeros((objective.n_outputs, 2) if objective.n_outputs > 1 else 2)
+    spread = np.sqrt(moments.y_m2 / moments.weight)
+    y = np.array([0, 1]) if moments.classes else moments.y_mean + np.array([-spread, spread])
+    return float(loss.derivatives(y, zero, 0).value.mean() * moments.weight / moments.n_rows)
 
 
 def known_labels(moments: Moments, classes: Array | None, class_weight: Any) -> tuple[EncodeLabels, Moments]:

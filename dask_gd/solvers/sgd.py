@@ -19,6 +19,8 @@ from ..protocol import EPOCH, GRADIENT, VALUE, Array, Conversation, Pace, Query,
 SCHEDULES = ("constant", "optimal", "invscaling", "adaptive", "pa1", "pa2")
 SLOWEST = 1e-6  # "adaptive" ends where the rate is below
 CONVERGED = "converged"
+DIVERGED = "the coefficients diverged: lower eta0, or scale the columns"
+HOPELESS = 1e6  # times the loss of no model at all
 NONE = np.zeros(0)
 
 
@@ -28,6 +30,7 @@ class Patience(NamedTuple):
     tol: float | None = 1e-3
     epochs: int = 5
     adaptive: bool = False  # True: divide the rate by 5 first, as long as it is above SLOWEST
+    null: float = np.inf  # about F of the model that is 0: what ends far above it has not converged
 
 
 PATIENT = Patience()
@@ -176,14 +179,14 @@ def _judged(state: SGDState, walk: Walk, value: float, step: float, patience: Pa
     """The state after an epoch, with the verdict: scikit-learn's rule."""
     finished, idle, eta = "", 0, state.eta
     if not (np.isfinite(value) and np.isfinite(walk.theta).all()):
-        finished = "the coefficients diverged: lower eta0, or scale the columns"
+        finished = DIVERGED
     elif patience.tol is not None and value > state.best - patience.tol:
         idle = state.idle + 1
     if idle >= patience.epochs:
         if patience.adaptive and eta > SLOWEST:
             idle, eta = 0, eta / 5
         else:
-            finished = CONVERGED
+            finished = CONVERGED if value <= HOPELESS * patience.null else DIVERGED
     best = min(state.best, value)
     return state._replace(
         theta=walk.theta,
