@@ -206,9 +206,17 @@ def _advance(
 def _judge(
     run: _Running, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any, *, first: bool
 ) -> None:
-    """The stopping rule of every solver, the history and the callbacks."""
+    """The stopping rule of every solver that has none of its own."""
     state, fit = run.state, run.fit
     assert state is not None and run.began is not None
+    finished = getattr(state, "finished", None)
+    if finished is not None:  # values and gradients of a few rows are noise: such a solver has a rule of its own
+        if finished:
+            run.converged, run.message = finished == "converged", finished
+        elif run.iteration >= fit.max_iter:
+            _exhaust(run, fit.tol)
+        _report(run, np.nan, fit.tol, callbacks, n_fits, first=first)
+        return
     finite = np.isfinite(state.value) and bool(np.isfinite(state.grad).all())
     decrement = max(objective.decrement(state.theta, state.grad, run.model), state.decrement) if finite else np.inf
     norm = float(np.sqrt(decrement / run.scale))
@@ -234,8 +242,21 @@ def _judge(
             "converged to rounding" if run.converged else f"no step lowers the objective any more: {objective.advice}"
         )
     elif run.iteration >= fit.max_iter:
-        run.converged = tol is None
-        run.message = f"max_iter={fit.max_iter} reached before tol={tol}: raise max_iter or tol, or scale the columns"
+        _exhaust(run, tol)
+    _report(run, norm, tol, callbacks, n_fits, first=first)
+
+
+def _exhaust(run: _Running, tol: float | None) -> None:
+    run.converged = tol is None
+    run.message = f"max_iter={run.fit.max_iter} reached before tol={tol}: raise max_iter or tol, or scale the columns"
+
+
+def _report(
+    run: _Running, norm: float, tol: float | None, callbacks: Sequence[Callback], n_fits: int, *, first: bool
+) -> None:
+    """The history and the callbacks."""
+    state, fit = run.state, run.fit
+    assert state is not None
     if not first:
         # An infinite step is a restart of the solver, no step of the iterate.
         record = (state.value, norm, state.step if np.isfinite(state.step) else 0.0, *run.cost)
@@ -262,7 +283,8 @@ def _judge(
 def _result(run: _Running, objective: Objective, engine: Engine) -> Result:
     state = run.state
     assert state is not None and run.message is not None
-    theta = run.solver.solution(state) if run.converged else state.theta
+    own_verdict = hasattr(state, "finished")
+    theta = run.solver.solution(state) if run.converged or own_verdict else state.theta
     coef, intercept = objective.to_model(theta, run.model.coordinates)
     if run.solver.proximal:  # a bound is met to the last digit, in the user's units too
         exact = run.fit.penalty.snap(coef)
@@ -281,7 +303,18 @@ def _result(run: _Running, objective: Objective, engine: Engine) -> Result:
                 coef, intercept = shorter, moved
     coef, intercept = objective.symmetric(coef, intercept, run.fit.penalty)
     history = {name: np.asarray(numbers) for name, numbers in run.history.items()}
-    return Result(coef, intercept, run.iteration, run.sweeps, run.converged, run.message, history, rank, run.separated)
+    return Result(
+        coef,
+        intercept,
+        run.iteration,
+        run.sweeps,
+        run.converged,
+        run.message,
+        history,
+        rank,
+        run.separated,
+        state if own_verdict else None,
+    )
 
 
 def _as_low(

@@ -15,11 +15,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .expansion import EXACT_FIT, Expansion
-from .kernels import LossKernel, Moments, Squares
+from .kernels import EpochKernel, LossKernel, Moments, Squares, Together
 from .losses import Loss
 from .losses.base import REALS
 from .penalties import ElasticNet, Penalty
-from .protocol import EXPECTED, Answer, Array, Block, Points, PointSums, Query, Solver, Sums
+from .protocol import (
+    EXPECTED,
+    Answer,
+    Array,
+    Block,
+    Kernel,
+    Points,
+    PointSums,
+    Query,
+    Rows,
+    Solver,
+    Stride,
+    Sums,
+    Walk,
+    WalkSums,
+)
 
 # A column whose mean is so many standard deviations from zero is centred row by row inside the kernel.
 CENTERED_ENOUGH = {np.dtype(np.float32): 4.0, np.dtype(np.float64): 1e3}
@@ -246,24 +261,63 @@ class Objective:
             return False
         return expansion.coarse or value < EXACT_FIT * float(np.sum(self.moments.y_m2)) / self.total
 
-    def kernel(self, queries: Sequence[Query], models: Sequence[Model], *, exact: bool = False) -> LossKernel:
-        """One kernel for the queries of all fits; points that want the same are stacked.
+    def kernel(self, queries: Sequence[Query], models: Sequence[Model], *, exact: bool = False) -> Kernel:
+        """One kernel for the queries of all fits; points that want the same of the same rows are stacked.
 
         ``exact``: computed in float64 whatever the precision of X.
         """
-        stacks: dict[frozenset[str], list[tuple[Array, ...]]] = {}
+        strides = tuple(
+            self._stride(query, model) for query, model in zip(queries, models, strict=True) if query.walk is not None
+        )
+        stacks: dict[tuple[frozenset[str], Rows | None], list[tuple[Array, ...]]] = {}
         for query, model in zip(queries, models, strict=True):
+            if query.walk is not None:
+                continue
             parts: tuple[Array, ...] = self._data_points(query.theta, model.coordinates, self.origin)
             if query.direction is not None:
                 parts += self._data_points(query.direction, model.coordinates, self.origin)
-            stacks.setdefault(query.want, []).append(parts)
+            stacks.setdefault((query.want, query.rows), []).append(parts)
         points = []
-        for want, stack in stacks.items():
+        for (want, rows), stack in stacks.items():
             W, b, *direction = (np.concatenate(parts) for parts in zip(*stack, strict=True))
-            points.append(Points(W, b, want, (direction[0], direction[1]) if direction else None))
+            points.append(Points(W, b, want, (direction[0], direction[1]) if direction else None, rows))
         # A name of its own for each kind, so that Dask and the engine learn how long each runs.
-        name = "hessian" if any("hess" in want for want in stacks) else "gradient"
-        return LossKernel(self.loss, tuple(points), self.origin, name, exact)
+        name = "hessian" if any("hess" in want for want, _ in stacks) else "gradient"
+        of_points = LossKernel(self.loss, tuple(points), self.origin, name, exact)
+        if not strides:
+            return of_points
+        walks = EpochKernel(self.loss, strides)
+        return Together((of_points, walks)) if points else walks
+
+    def _stride(self, query: Query, model: Model) -> Stride:
+        """The walk of a query in data coordinates, which must be the solver's own."""
+        assert query.walk is not None and query.rows is not None
+        walk, pace = query.walk
+        pull = np.zeros_like(walk.theta) if walk.pull is None else walk.pull
+        W, b = self._split(np.stack([walk.theta, walk.average, pull]))
+        penalty = model.penalty
+        return Stride(
+            query.rows,
+            pace,
+            W[0],
+            b[0],
+            W[1],
+            b[1],
+            walk.averaged,
+            W[2],
+            walk.pulled,
+            walk.t,
+            float(getattr(penalty, "l1", 0.0)),
+            float(getattr(penalty, "l2", 0.0)),
+            self.fit_intercept,
+        )
+
+    def per_row(self) -> Objective:
+        """The same objective with the losses divided by the number of rows and not by their weights."""
+        other = copy(self)
+        other.__dict__.pop("curvature", None)
+        other.total = float(self.moments.n_rows)
+        return other
 
     def _data_points(self, theta: Array, coordinates: Coordinates, origin: Array | None) -> tuple[Array, Array]:
         w, b = self._split(theta)
@@ -280,36 +334,62 @@ class Objective:
 
     def finish(self, sums: Sums, queries: Sequence[Query], models: Sequence[Model]) -> list[Answer]:
         """The answers, in the order of the queries: means of the sums plus the penalty, in solver coordinates."""
-        order = list(dict.fromkeys(query.want for query in queries))
+        order = list(dict.fromkeys((query.want, query.rows) for query in queries if query.walk is None))
         taken = dict.fromkeys(order, 0)
+        walks = iter(sums.parts[len(order) :])
         answers = []
         for query, model in zip(queries, models, strict=True):
-            first = taken[query.want]
-            taken[query.want] = last = first + len(query.theta)
-            part = sums.parts[order.index(query.want)]
+            if query.walk is not None:
+                answers.append(self._walked(next(walks), query.walk[0], model))
+                continue
+            key = (query.want, query.rows)
+            first = taken[key]
+            taken[key] = last = first + len(query.theta)
+            part = sums.parts[order.index(key)]
             part = PointSums._make(None if a is None else a[first:last] for a in part)
             answers.append(self._answer(part, query, model, self.origin))
         return answers
+
+    def _walked(self, sums: WalkSums, before: Walk, model: Model) -> Answer:
+        """Where the walks over all blocks ended on average, and the mean loss on the way."""
+        n = sums.rows
+        if n == 0:
+            raise ValueError(
+                "validation_fraction leaves no row to train on: make it smaller, or set early_stopping=False."
+            )
+        mean = WalkSums._make(part / n for part in sums)
+        walk = Walk(
+            self._join(mean.W[None], mean.b[None])[0],
+            self._join(mean.average_W[None], mean.average_b[None])[0],
+            mean.averaged,
+            self._join(mean.pull[None], np.zeros((1, self.n_outputs)))[0],
+            mean.pulled,
+            before.t + n,
+        )
+        return Answer(mean.loss + model.penalty.value(mean.W).sum(axis=-1, keepdims=True), walk=walk)
 
     def _answer(self, sums: PointSums, query: Query, model: Model, origin: Array | None) -> Answer:
         """From sums whose derivatives were taken about ``origin``."""
         center, scale = model.coordinates
         penalty = model.penalty
         W = self._split(query.theta)[0] / scale
-        value = sums.value / self.total + penalty.value(W).sum(axis=-1)
+        total = self.total if sums.rows is None else max(float(sums.rows[0]), 1.0)  # no row: no part in the mean
+        value = sums.value / total
+        if query.rows is None or not query.rows.held_out:  # what is held out judges the loss alone
+            value = value + penalty.value(W).sum(axis=-1)
         if sums.grad_w is None or sums.grad_b is None:
             return Answer(value)
         delta = (center if origin is None else center - origin) if self.fit_intercept else 0.0
-        grad_w = (sums.grad_w - delta * sums.grad_b[..., None]) / (self.total * scale) + penalty.grad(W) / scale
-        grad = self._join(grad_w, sums.grad_b / self.total)
+        grad_w = (sums.grad_w - delta * sums.grad_b[..., None]) / (total * scale) + penalty.grad(W) / scale
+        grad = self._join(grad_w, sums.grad_b / total)
         if sums.diag_ww is not None and sums.diag_wb is not None and sums.diag_bb is not None:
             diagonal = sums.diag_ww - 2 * delta * sums.diag_wb + np.square(delta) * sums.diag_bb[..., None]
-            diagonal = np.maximum(diagonal, 0.0) / self.total + penalty.curvature
-            return Answer(value, grad, hess_diag=self._join(diagonal / (scale * scale), sums.diag_bb / self.total))
+            diagonal = np.maximum(diagonal, 0.0) / total + penalty.curvature
+            return Answer(value, grad, hess_diag=self._join(diagonal / (scale * scale), sums.diag_bb / total))
         if query.direction is not None and sums.product_w is not None and sums.product_b is not None:
-            product = (sums.product_w - delta * sums.product_b[..., None]) / (self.total * scale)
+            product = (sums.product_w - delta * sums.product_b[..., None]) / (total * scale)
             product = product + penalty.curvature * self._split(query.direction)[0] / (scale * scale)
-            return Answer(value, grad, hess_product=self._join(product, sums.product_b / self.total))
+            return Answer(value, grad, hess_product=self._join(product, sums.product_b / total))
         if sums.hess_ww is None or sums.hess_wb is None or sums.hess_bb is None:
             return Answer(value, grad)
         hess = np.stack(

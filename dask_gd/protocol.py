@@ -7,7 +7,7 @@ the engine runs the kernel on every :class:`Block` and adds the :class:`Sums`, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -21,6 +21,43 @@ EXPECTED = frozenset({"value", "grad", "hess", "expected"})  # with the expected
 DIAGONAL = frozenset({"value", "grad", "hess_diag"})  # of the expected Hessian, where there is one
 PRODUCT = frozenset({"hess_product"})  # of the same Hessian with the query's direction
 SAMPLED = frozenset({"hess", "sample"})  # the Hessian on the row sample, which costs no sweep
+EPOCH = frozenset({"epoch"})  # a walk over the rows of every block, all from one point, and the mean of where they end
+
+
+class Rows(NamedTuple):
+    """Which rows of every block a query is about: a part of an epoch's random order, or the rows that are held out.
+
+    The order comes from (seed, epoch, block) alone, so whoever computes it, and when, changes nothing.
+    """
+
+    seed: int
+    epoch: int = 0
+    number: int = 0  # this part of the epoch …
+    parts: int = 1  # … of so many, which share out its rows
+    shuffle: bool = True  # False: in the order of the data
+    share: float = 0.0  # of every block, its last rows, held out of all epochs …
+    held_out: bool = False  # … True: these rows
+
+
+class Pace(NamedTuple):
+    """How far a walk steps at each row."""
+
+    schedule: str = "constant"  # "constant", "optimal", "invscaling", "pa1", "pa2"
+    eta: float = 0.01
+    power: float = 0.5  # of "invscaling"
+    alpha: float = 0.0  # of "optimal"
+    average: int = 0  # the step from which iterates are averaged; 0: never
+
+
+class Walk(NamedTuple):
+    """Where a walk over rows stands: all that it needs to go on."""
+
+    theta: Array  # (p,)
+    average: Array  # (p,) mean of the iterates since it began
+    averaged: float = 0.0  # iterates in it
+    pull: Array | None = None  # (p,) how far L1 has pulled each coefficient so far …
+    pulled: float = 0.0  # … of what it may have
+    t: float = 1.0  # steps taken by all walks together, plus one
 
 
 class Query(NamedTuple):
@@ -28,12 +65,14 @@ class Query(NamedTuple):
 
     ``theta`` has shape (t, p): every row is one point in the solver's own coordinates (p = free parameters of the
     fit). ``want`` is one of :data:`VALUE`, :data:`GRADIENT`, :data:`HESSIAN`, :data:`EXPECTED`, :data:`DIAGONAL`,
-    :data:`PRODUCT`, :data:`SAMPLED`.
+    :data:`PRODUCT`, :data:`SAMPLED`, :data:`EPOCH`.
     """
 
     theta: Array
     want: frozenset[str] = GRADIENT
     direction: Array | None = None  # (t, p), of a PRODUCT
+    rows: Rows | None = None  # None: all; the answer is of the mean over these rows
+    walk: tuple[Walk, Pace] | None = None  # of an EPOCH
 
 
 class Answer(NamedTuple):
@@ -44,10 +83,15 @@ class Answer(NamedTuple):
     hess: Array = np.zeros((0, 0, 0))  # (t, p, p)
     hess_diag: Array = np.zeros((0, 0))  # (t, p)
     hess_product: Array = np.zeros((0, 0))  # (t, p)
+    walk: Any = ()  # a Walk, of an EPOCH, whose ``value`` is of the loss on the way and of the penalty at the end
 
 
 class State(Protocol):
-    """What every solver state holds; a solver's own NamedTuple adds what it needs between two steps."""
+    """What every solver state holds; a solver's own NamedTuple adds what it needs between two steps.
+
+    A state may have a field ``finished``, its solver's own verdict in the place of the fit loop's rule: "" (go on),
+    "converged", or what went wrong.
+    """
 
     @property
     def theta(self) -> Array: ...  # (p,) the iterate
@@ -105,6 +149,43 @@ class Points(NamedTuple):
     b: Array  # (t, k)
     want: frozenset[str]
     direction: tuple[Array, Array] | None = None  # (t, k, d) and (t, k), of a PRODUCT
+    rows: Rows | None = None
+
+
+class Stride(NamedTuple):
+    """One :data:`EPOCH` in data coordinates: where the walk over every block begins, and how it steps."""
+
+    rows: Rows
+    pace: Pace
+    W: Array  # (k, d)
+    b: Array  # (k,)
+    average_W: Array
+    average_b: Array
+    averaged: float
+    pull: Array  # (k, d)
+    pulled: float
+    t: float
+    l1: float
+    l2: float
+    fit_intercept: bool
+
+
+class WalkSums(NamedTuple):
+    """Where the walks over blocks ended, each times the rows it walked over."""
+
+    rows: float
+    loss: float
+    W: Array  # (k, d)
+    b: Array  # (k,)
+    average_W: Array
+    average_b: Array
+    averaged: float
+    pull: Array
+    pulled: float
+
+    def __add__(self, other: WalkSums) -> WalkSums:  # type: ignore[override]
+        pairs: Any = zip(self, other, strict=True)
+        return WalkSums._make(a + b for a, b in pairs)
 
 
 class PointSums(NamedTuple):
@@ -121,15 +202,16 @@ class PointSums(NamedTuple):
     diag_bb: Array | None = None  # (t, k)
     product_w: Array | None = None  # (t, k, d)
     product_b: Array | None = None  # (t, k)
+    rows: Array | None = None  # (t,) how many, where the points name their rows
 
     def __add__(self, other: PointSums) -> PointSums:  # type: ignore[override]
         return PointSums._make(None if a is None else a + b for a, b in zip(self, other, strict=True))
 
 
 class Sums(NamedTuple):
-    """What a loss kernel returns: one :class:`PointSums` for every :class:`Points` it was given."""
+    """What a kernel of queries returns: one part for every :class:`Points` or :class:`Stride` it was given."""
 
-    parts: tuple[PointSums, ...]
+    parts: tuple[Any, ...]  # PointSums or WalkSums
 
     def __add__(self, other: Sums) -> Sums:  # type: ignore[override]
         return Sums(tuple(a + b for a, b in zip(self.parts, other.parts, strict=True)))
@@ -165,6 +247,12 @@ class Extent(NamedTuple):
         return self.n_rows * self.n_features * self.density * per_entry
 
 
+class Cut(Protocol):
+    """A picklable function that cuts a block for the new blocks it is asked for."""
+
+    def __call__(self, block: Block, targets: Sequence[int]) -> list[Block]: ...
+
+
 class SweepCost(NamedTuple):
     """What one sweep cost."""
 
@@ -182,11 +270,15 @@ class Engine(Protocol):
 
     n_sweeps: int
     cost: SweepCost  # of the latest sweep
+    resident: bool  # False: every sweep reads the blocks from their source
 
     @property
     def extent(self) -> Extent: ...
+    @property
+    def n_blocks(self) -> int: ...
     def sweep(self, kernel: Kernel) -> Any: ...
     def replace(self, transform: Callable[[Block], Block]) -> None: ...
+    def regroup(self, sources: Sequence[Sequence[int]], cut: Cut) -> None: ...  # new blocks from parts of the old ones
     def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any: ...  # a fit, where the data are
     def close(self) -> None: ...
 
@@ -221,3 +313,4 @@ class Result(NamedTuple):
     history: dict[str, Array]
     rank: int | None = None
     separated: bool = False  # the classes are separable and nothing is penalised: there is no minimum
+    state: Any = None  # the last, of a solver with a verdict of its own: a fit can go on from there

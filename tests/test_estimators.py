@@ -16,19 +16,44 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import dask_gd
-from dask_gd import DataError, GDClassifier, GDRegressor, LinearRegression, LogisticRegression
+from dask_gd import (
+    DataError,
+    GDClassifier,
+    GDRegressor,
+    LinearRegression,
+    LogisticRegression,
+    SGDClassifier,
+    SGDRegressor,
+)
 from dask_gd.solvers import SOLVERS
 from dask_gd.solvers.gradient_descent import LEARNING_RATES
 
 ESTIMATORS = [cls for cls in (getattr(dask_gd, name) for name in dask_gd.__all__) if hasattr(cls, "fit")]
 WORKBENCH = [GDRegressor, GDClassifier]
+# They stop near the optimum and not at it: what holds of optima is not asked of them (tests/test_sgd.py asks more).
+STOCHASTIC = (SGDRegressor, SGDClassifier)
+WALKS = "one row at a time: two rows of weight 1 are two steps, one row of weight 2 is one"
 # One estimator of each kind is tried with every solver.
 WITH_EVERY_SOLVER = [LinearRegression, LogisticRegression, *WORKBENCH]
 
 
+def make(cls):
+    return cls(random_state=0) if issubclass(cls, STOCHASTIC) else cls()
+
+
+def expected_failures(estimator):
+    names = ("check_sample_weight_equivalence_on_dense_data", "check_sample_weight_equivalence_on_sparse_data")
+    return dict.fromkeys(names, WALKS) if isinstance(estimator, STOCHASTIC) else {}
+
+
+def exact_only(estimator):
+    if isinstance(estimator, STOCHASTIC):
+        pytest.skip("of optima")
+
+
 def every_solver():
     for cls in ESTIMATORS:
-        yield cls()
+        yield make(cls)
         for solver in ("auto", *SOLVERS) if cls in WITH_EVERY_SOLVER else ():
             if solver != cls().solver and (solver != "gd" or cls in WORKBENCH):
                 yield cls(solver=solver)
@@ -36,7 +61,7 @@ def every_solver():
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")  # checks set max_iter=1 and the like
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks(list(every_solver()))
+@parametrize_with_checks(list(every_solver()), expected_failed_checks=expected_failures)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -74,12 +99,12 @@ def estimator(request):
 
 @pytest.fixture(params=ESTIMATORS, ids=lambda cls: cls.__name__)
 def plain(request):
-    return request.param()
+    return make(request.param)
 
 
 @pytest.fixture(params=[cls for cls in ESTIMATORS if is_classifier(cls())], ids=lambda cls: cls.__name__)
 def classifier(request):
-    return request.param()
+    return make(request.param)
 
 
 def same(a, b, rtol=1e-9):
@@ -117,7 +142,7 @@ def test_shapes_and_types_of_what_a_fit_leaves(estimator):
     assert model.n_sweeps_ > model.n_iter_ >= 1
     assert model.converged_ is True
     assert model.n_features_in_ == D
-    assert model.solver_ in SOLVERS
+    assert model.solver_ in (*SOLVERS, "local-sgd")
     assert {len(column) for column in model.history_.values()} == {model.n_iter_}
     fitted = {name: value for name, value in vars(model).items() if name.endswith("_")}
     for name, value in fitted.items():
@@ -250,7 +275,7 @@ def test_probabilities(classifier):
     for y in (data.y, data.y == 1):
         model = classifier.fit(data.X, y)
         if not hasattr(model, "predict_proba"):
-            assert isinstance(model, dask_gd.LinearSVC)
+            assert isinstance(model, (dask_gd.LinearSVC, SGDClassifier))
             return
         p = model.predict_proba(data.X)
         assert (p >= 0).all()
@@ -290,10 +315,13 @@ def test_score_of_a_constant_target():
 
 
 def test_order_of_rows(estimator):
+    exact_only(estimator)
     data = Data(estimator)
     order = np.random.default_rng(3).permutation(N)
-    one = tight(estimator).fit(data.dX, data.dy, data.ds)
-    two = tight(estimator).fit(data.lazy(data.X[order]), data.lazy(data.y[order]), data.lazy(data.s[order]))
+    one = tight(estimator).fit(data.dX, data.dy, sample_weight=data.ds)
+    two = tight(estimator).fit(
+        data.lazy(data.X[order]), data.lazy(data.y[order]), sample_weight=data.lazy(data.s[order])
+    )
     same(one, two, rtol=1e-7)
     np.testing.assert_allclose(
         np.asarray(one.predict(data.dX))[order], np.asarray(one.predict(data.lazy(data.X[order]))), rtol=1e-12
@@ -301,15 +329,17 @@ def test_order_of_rows(estimator):
 
 
 def test_weights_are_repeated_rows(estimator):
+    exact_only(estimator)
     data = Data(estimator)
     times = data.s.astype(int)
-    one = tight(estimator).fit(data.dX, data.dy, data.ds)
+    one = tight(estimator).fit(data.dX, data.dy, sample_weight=data.ds)
     X, y = np.repeat(data.X, times, axis=0), np.repeat(data.y, times)
     two = tight(estimator).fit(da.from_array(X, chunks=(31, D)), da.from_array(y, chunks=31))
     same(one, two, rtol=1e-6)
 
 
 def test_a_weight_of_zero_removes_the_row(estimator):
+    exact_only(estimator)
     data = Data(estimator)
     keep = np.random.default_rng(4).random(N) < 0.7
     one = tight(estimator).fit(data.dX, data.dy, data.lazy(keep.astype(float)))
@@ -319,14 +349,14 @@ def test_a_weight_of_zero_removes_the_row(estimator):
 
 def test_a_class_whose_rows_all_weigh_zero_is_not_there(classifier):
     data = Data(classifier)
-    model = classifier.fit(data.dX, data.dy, data.lazy((data.y != 2).astype(float)))
+    model = classifier.fit(data.dX, data.dy, sample_weight=data.lazy((data.y != 2).astype(float)))
     np.testing.assert_array_equal(model.classes_, [0, 1])
 
 
 def test_weights_of_the_workbench_have_no_scale():
     """α is relative to the mean loss: only the ratios of weights count."""
     data = Data(GDRegressor())
-    one = GDRegressor(solver="newton-cholesky").fit(data.dX, data.dy, data.ds)
+    one = GDRegressor(solver="newton-cholesky").fit(data.dX, data.dy, sample_weight=data.ds)
     same(one, GDRegressor(solver="newton-cholesky").fit(data.dX, data.dy, 10 * data.ds))
 
 
@@ -436,16 +466,16 @@ def test_negative_weights(plain):
     s = data.s.copy()
     s[100] = -1
     with pytest.raises(DataError, match=r"Negative values in data passed to `sample_weight`. \(block 4\)"):
-        plain.fit(data.dX, data.dy, data.lazy(s))
+        plain.fit(data.dX, data.dy, sample_weight=data.lazy(s))
     with pytest.raises(ValueError, match="Negative values in data passed to `sample_weight`"):
-        plain.fit(data.X, data.y, s)
+        plain.fit(data.X, data.y, sample_weight=s)
 
 
 def test_all_weights_zero(plain):
     data = Data(plain)
     for X, y, s in ((data.dX, data.dy, 0 * data.ds), (data.X, data.y, 0 * data.s)):
         with pytest.raises(ValueError, match="at least one non-zero number"):
-            plain.fit(X, y, s)
+            plain.fit(X, y, sample_weight=s)
 
 
 @pytest.mark.parametrize("which", ["y", "sample_weight", "offset"])
@@ -484,7 +514,7 @@ def test_y_of_two_columns(plain):
     expected = r2_score(y.compute(), model.predict(data.X), sample_weight=data.s)
     for found in (model.score(data.dX, y, data.ds), model.score(data.X, y.compute(), data.s)):
         assert found == pytest.approx(expected, rel=1e-12)
-    one = clone(plain).fit(data.dX, data.dy, data.ds)
+    one = clone(plain).fit(data.dX, data.dy, sample_weight=data.ds)
     np.testing.assert_allclose(model.coef_[0], one.coef_, rtol=1e-9, atol=1e-9)
 
 
@@ -561,6 +591,8 @@ def test_invalid_parameters_are_named_before_any_work(plain, name):
 
     X = data.dX.map_blocks(never, meta=np.empty((0, 0)))
     for value in BAD[name]:
+        if name == "epsilon" and value == 0.9 and isinstance(plain, STOCHASTIC):
+            continue  # Huber's shape is at least 1, this one is a distance
         with pytest.raises(ValueError, match=f"'{name}' parameter of {type(plain).__name__} must be"):
             clone(plain).set_params(**{name: value}).fit(X, data.dy)
 
@@ -671,6 +703,10 @@ def test_too_few_iterations_warn(plain):
     if isinstance(plain, dask_gd.QuantileRegressor):  # one linear program is all that so few rows need
         return
     data = Data(plain)
+    if isinstance(plain, STOCHASTIC):
+        with pytest.warns(ConvergenceWarning, match="max_iter=1 reached"):
+            assert not plain.set_params(max_iter=1).fit(data.dX, data.dy).converged_
+        return
     slow = "fista" if getattr(plain, "l1_ratio", 0) or isinstance(plain, dask_gd.Lasso) else "lbfgs"
     with pytest.warns(ConvergenceWarning, match="max_iter=1 reached"):
         model = plain.set_params(max_iter=1, tol=1e-9, solver=slow).fit(data.dX, data.dy)
@@ -689,8 +725,9 @@ def test_warm_start(estimator):
     model = estimator.set_params(warm_start=True).fit(data.dX, data.dy)
     first, coef = model.n_iter_, model.coef_.copy()
     model.fit(data.dX, data.dy)
-    assert model.n_iter_ <= first
-    np.testing.assert_allclose(model.coef_, coef, atol=1e-2 * np.abs(coef).max())
+    if not isinstance(model, STOCHASTIC):
+        assert model.n_iter_ <= first
+        np.testing.assert_allclose(model.coef_, coef, atol=1e-2 * np.abs(coef).max())
     cold = clone(estimator).set_params(warm_start=False).fit(data.dX, data.dy)
     assert cold.n_iter_ == first
 
@@ -742,12 +779,12 @@ def test_a_failed_fit_leaves_the_estimator_as_it_was(plain, what, lazy):
     if lazy:
         X, y, s = (da.from_array(a, chunks=(50, *a.shape[1:])) for a in (X, y, s))
     with pytest.raises(ValueError):  # noqa: PT011 (what it says is tested above)
-        plain.fit(X, y, s)
+        plain.fit(X, y, sample_weight=s)
     assert set(vars(plain)) == set(plain.get_params())
     model = plain.fit(data.dX, data.dy)
     before = {name: value for name, value in vars(model).items()}
     with pytest.raises(ValueError):  # noqa: PT011
-        model.fit(X, y, s)
+        model.fit(X, y, sample_weight=s)
     assert vars(model).keys() == before.keys()
     assert all(vars(model)[name] is before[name] for name in before)
     assert model.predict(data.dX).compute().shape == (N,)
@@ -767,10 +804,10 @@ def test_dask_dataframe(plain):
     data = Data(plain)
     frame, lazy = frames(data)
     X = list("abcde")
-    model = plain.fit(lazy[X], lazy["y"], lazy["s"])
+    model = plain.fit(lazy[X], lazy["y"], sample_weight=lazy["s"])
     np.testing.assert_array_equal(model.feature_names_in_, X)
     assert model.feature_names_in_.dtype == object
-    eager = clone(plain).fit(frame[X], frame["y"], frame["s"])
+    eager = clone(plain).fit(frame[X], frame["y"], sample_weight=frame["s"])
     same(model, eager, rtol=1e-7)
     np.testing.assert_array_equal(eager.feature_names_in_, X)
     found, expected = model.predict(lazy[X]).compute(), eager.predict(frame[X])

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 
-from ..protocol import Block, Kernel
+from ..protocol import Block, Cut, Kernel
 from .blas import one_blas_thread
 from .tree import Nodes, Tree
 
@@ -60,6 +61,33 @@ def apply(transforms: Iterable[Callable[[Block], Block]], block: Block) -> Block
     for transform in transforms:
         block = transform(block)
     return block
+
+
+def cut_blocks(blocks: Iterable[Block], sources: dict[int, Any], cut: Cut) -> list[tuple[int, Block]]:
+    """(new block, part) for every block that a new block of ``sources`` (number -> old indices) has a part of."""
+    found: list[tuple[int, Block]] = []
+    for block in blocks:
+        targets = [target for target, indices in sources.items() if block.index in indices]
+        if targets:
+            found += zip(targets, cut(block, targets), strict=True)
+    return found
+
+
+def join_blocks(index: int, parts: list[Block]) -> Block:
+    """One block of the rows of some parts, in the order of the blocks that they are from."""
+    parts = sorted(parts, key=lambda part: part.index)
+    parts = [part for part in parts if part.n_rows] or parts[:1]
+    if len(parts) == 1:
+        return parts[0]._replace(index=index)
+    matrices = [part.X for part in parts]
+    dense = all(isinstance(X, np.ndarray) for X in matrices)
+    X = np.concatenate(matrices) if dense else sp.csr_array(sp.vstack(matrices, format="csr"))
+
+    def join(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return None if values[0] is None else np.concatenate(values)
+
+    return Block(index, X, join("y"), join("weight"), join("offset"))
 
 
 class Opaque:

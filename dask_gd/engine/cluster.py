@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ import distributed
 from distributed.scheduler import KilledWorker
 
 from ..exceptions import FitInterrupted
-from ..protocol import Block, Engine, Extent, Kernel, SweepCost
-from .batch import BatchResult, Opaque, aligned, apply, run_batch
+from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
+from .batch import BatchResult, Opaque, aligned, apply, cut_blocks, join_blocks, run_batch
 from .blocks import Source
 from .local import LocalEngine, StreamingEngine
 from .tree import Tree
@@ -57,6 +57,7 @@ class ClusterEngine:
     def __init__(self, client: Any, source: Source, loaded: dict[int, Any] | None = None) -> None:
         self.client = client
         self.source = source
+        self.resident = True
         self.transforms: list[Callable[[Block], Block]] = []
         self.n_sweeps = 0
         self.cost = SweepCost()
@@ -65,6 +66,8 @@ class ClusterEngine:
         self._seconds: dict[str, dict[str, float]] = {}  # kernel name -> worker -> seconds of its last sweep
         self._blocks = dict(loaded or {})
         self._parcels: list[Parcel] = []
+        self._regrouped: tuple[list[frozenset[int]], Cut] | None = None  # after the transforms above …
+        self._later: list[Callable[[Block], Block]] = []  # … and before these
         self._threads: dict[str, int] = {}  # of each worker; asked again (7 ms) only when a round was disturbed
 
     @property
@@ -99,10 +102,70 @@ class ClusterEngine:
                 size = sum(int(nbytes.get(futures[i].key, 0)) for i in group)
                 self._parcels.append(Parcel(future, worker, size))
         self._blocks = {}  # the parcels hold them now; a lost one is rebuilt from the graph
+        if self._regrouped is not None:
+            self._regroup()
+            for transform in self._later:
+                self._replace(transform)
+
+    @property
+    def n_blocks(self) -> int:
+        """Leaves of the summation tree."""
+        return len(self.source.blocks) if self._regrouped is None else len(self._regrouped[0])
 
     def replace(self, transform: Callable[[Block], Block]) -> None:
         """Put ``transform(block)`` in the place of every block, where it is; parts that stay are not copied."""
-        self.transforms = [*self.transforms, transform]
+        if self._regrouped is None:
+            self.transforms = [*self.transforms, transform]
+        else:
+            self._later = [*self._later, transform]
+        self._replace(transform)
+
+    def regroup(self, sources: Sequence[Sequence[int]], cut: Cut) -> None:
+        """New blocks: number j joins what ``cut`` gives it of each of the blocks ``sources[j]``. Once."""
+        assert self._regrouped is None
+        self._regrouped = [frozenset(old) for old in sources], cut
+        self._regroup()
+
+    def _regroup(self) -> None:
+        """What a thread holds is cut for every thread that is to hold something, and joined there."""
+        assert self._regrouped is not None
+        sources, cut = self._regrouped
+        self._round += 1
+        self._threads = self.client.nthreads()
+        homes = [worker for worker, threads in self._threads.items() for _ in range(threads)]
+        count = min(len(sources), len(homes))
+        name = f"{self._name}-{self._round}"
+        batches = self._batches("regroup")
+
+        def submit(function: Callable[..., Any], *values: Any, key: str, worker: str) -> Any:
+            return self.client.submit(function, *values, key=key, workers=[worker], allow_other_workers=True)
+
+        new = []
+        for k in range(count):
+            numbers = range(len(sources) * k // count, len(sources) * (k + 1) // count)
+            wanted = Opaque({j: sources[j] for j in numbers})
+            cuts = [
+                submit(
+                    cut_parcels,
+                    [parcel.future for parcel in batch],
+                    wanted,
+                    cut,
+                    key=f"cut-{name}-{i}-{k}",
+                    worker=batch[0].worker,
+                )
+                for i, batch in enumerate(batches)
+            ]
+            worker = homes[len(homes) * k // count]
+            joined = submit(join_parcel, cuts, list(numbers), key=f"regroup-{name}-{k}", worker=worker)
+            parts = min(len(numbers), PARCELS_PER_THREAD)
+            for i in range(parts):
+                held = slice(len(numbers) * i // parts, len(numbers) * (i + 1) // parts)
+                future = submit(take_blocks, joined, held, key=f"parcel-{name}-{k}-{i}", worker=worker)
+                new.append(Parcel(future, worker, self._parcels[0].nbytes))
+        self._wait([parcel.future for parcel in new])
+        self._parcels = new
+
+    def _replace(self, transform: Callable[[Block], Block]) -> None:
         self._round += 1
         self._parcels = [
             parcel._replace(
@@ -141,7 +204,7 @@ class ClusterEngine:
                     f"The cluster lost sweep {self._round} twice: {describe(again)}. Start a cluster with more "
                     "workers or memory and fit again; the error holds the coefficients reached so far."
                 ) from again
-        tree = Tree(len(self.source.blocks))
+        tree = Tree(self.n_blocks)
         seconds = self._seconds[kernel.name] = {}
         for result in results:
             tree.update(result.nodes)
@@ -164,7 +227,7 @@ class ClusterEngine:
                 run_parcels,
                 carried,
                 [parcel.future for parcel in batch],
-                len(self.source.blocks),
+                self.n_blocks,
                 key=f"{prefix}-{i}",
                 workers=[batch[0].worker],
                 allow_other_workers=True,
@@ -378,6 +441,22 @@ def pack(blocks: list[Block], transforms: list[Callable[[Block], Block]]) -> tup
 
 def transform_parcel(parcel: tuple[Block, ...], transform: Callable[[Block], Block]) -> tuple[Block, ...]:
     return tuple(transform(block) for block in parcel)
+
+
+def cut_parcels(parcels: list[tuple[Block, ...]], wanted: Opaque, cut: Cut) -> list[tuple[int, Block]]:
+    """The parts of some parcels that go into some new blocks."""
+    return cut_blocks((block for parcel in parcels for block in parcel), wanted.value, cut)
+
+
+def join_parcel(cuts: list[list[tuple[int, Block]]], numbers: list[int]) -> tuple[Block, ...]:
+    """The new blocks ``numbers``."""
+    parts = [pair for cut in cuts for pair in cut]
+    return tuple(aligned(join_blocks(j, [part for to, part in parts if to == j])) for j in numbers)
+
+
+def take_blocks(parcel: tuple[Block, ...], numbers: slice) -> tuple[Block, ...]:
+    """Some blocks of a parcel; their arrays are shared with it, not copied."""
+    return parcel[numbers]
 
 
 def carry(kernel: Opaque) -> Any:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
 import dask
 import numpy as np
 
-from ..protocol import Block, Engine, Extent, Kernel, SweepCost
-from .batch import BatchResult, Opaque, join, run_batch, run_resident, run_streamed
+from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
+from .batch import (
+    BatchResult,
+    Opaque,
+    apply,
+    cut_blocks,
+    join,
+    join_blocks,
+    run_batch,
+    run_resident,
+    run_streamed,
+)
 from .blocks import Source
 from .tree import Tree
 
@@ -34,6 +45,7 @@ class LocalEngine:
     def __init__(self, blocks: list[Block], *, serial: bool = False) -> None:
         self.blocks = blocks
         nbytes = sum(block.nbytes for block in blocks)
+        self.resident = True
         self.serial = serial or len(blocks) == 1 or nbytes <= SERIAL_BYTES
         self.n_sweeps = 0
         self.cost = SweepCost()
@@ -85,12 +97,26 @@ class LocalEngine:
         """Put ``transform(block)`` in the place of every block."""
         self.blocks = [transform(block) for block in self.blocks]
 
+    def regroup(self, sources: Sequence[Sequence[int]], cut: Cut) -> None:
+        """New blocks: number j joins what ``cut`` gives it of each of the blocks ``sources[j]``."""
+        parts = cut_blocks(self.blocks, {j: frozenset(old) for j, old in enumerate(sources)}, cut)
+        self.blocks = [join_blocks(j, [part for to, part in parts if to == j]) for j in range(len(sources))]
+
     def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any:
         """A whole fit, here."""
         return job(self)
 
+    @property
+    def n_blocks(self) -> int:
+        return len(self.blocks)
+
     def close(self) -> None:
         self.blocks = []
+
+
+def glue_blocks(index: int, transforms: Opaque, cut: Opaque, blocks: list[Block]) -> Block:
+    """One block of several that were just loaded."""
+    return join_blocks(index, [cut.value(apply(transforms.value, block), [index])[0] for block in blocks])
 
 
 class StreamingEngine:
@@ -98,6 +124,7 @@ class StreamingEngine:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self.resident = False
         self.transforms: list[Callable[[Block], Block]] = []
         self.n_sweeps = 0
         self.cost = SweepCost()
@@ -135,9 +162,33 @@ class StreamingEngine:
         """Apply ``transform`` to every block after it is loaded."""
         self.transforms = [*self.transforms, transform]
 
+    def regroup(self, sources: Sequence[Sequence[int]], cut: Cut) -> None:
+        """New blocks of whole old ones, for more would have to be read again for every new block.
+
+        Raises
+        ------
+        ValueError
+            When a block is to be cut.
+        """
+        if max(Counter(i for old in sources for i in old).values()) > 1:
+            raise ValueError(
+                "The data are read from their source in every sweep, because they do not fit the memory, and rows "
+                "cannot be exchanged between blocks then: use more memory or larger workers, or shuffle the source."
+            )
+        glue = dask.delayed(glue_blocks, pure=False)
+        done, self.transforms = Opaque(self.transforms), []
+        blocks = self.source.blocks
+        self.source = self.source._replace(
+            blocks=[glue(j, done, Opaque(cut), [blocks[i] for i in old]) for j, old in enumerate(sources)]
+        )
+
     def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any:
         """A whole fit, from here."""
         return job(self)
+
+    @property
+    def n_blocks(self) -> int:
+        return len(self.source.blocks)
 
     def close(self) -> None:
         pass

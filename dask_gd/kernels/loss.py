@@ -10,7 +10,7 @@ import numpy as np
 from ..losses import Derivatives, Loss
 from ..losses.base import REALS
 from ..protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Array, Block, Points, PointSums, Sums
-from .rows import row_slices, take_rows
+from .rows import chosen_rows, row_slices, take_block, take_rows
 
 ORDER = {VALUE: 0, GRADIENT: 1, HESSIAN: 2, EXPECTED: 2, DIAGONAL: 2, PRODUCT: 2}
 
@@ -30,13 +30,21 @@ class LossKernel:
     exact: bool = False
 
     def __call__(self, block: Block) -> Sums:
+        found: dict[int, PointSums] = {}
+        for rows in dict.fromkeys(points.rows for points in self.points):
+            mine = [i for i, points in enumerate(self.points) if points.rows == rows]
+            taken = block if rows is None else take_block(block, chosen_rows(block.n_rows, block.index, rows))
+            found.update(zip(mine, self._sums(taken, [self.points[i] for i in mine]), strict=True))
+        return Sums(tuple(found[i] for i in range(len(self.points))))
+
+    def _sums(self, block: Block, asked: list[Points]) -> list[PointSums]:
         X = block.X
-        columns = max((p.W.shape[0] * p.W.shape[1] for p in self.points), default=1)
+        columns = max((p.W.shape[0] * p.W.shape[1] for p in asked), default=1)
         dtype = np.dtype(np.float64) if self.exact else X.dtype
         origin = None if self.origin is None else np.array(self.origin, dtype=dtype)
-        groups = [_Accumulator(self.loss, points, dtype, block.y.dtype) for points in self.points]
+        groups = [_Accumulator(self.loss, points, dtype, block.y.dtype) for points in asked]
         # A sparse Gram matrix is added up densely: once for the block, not once a slice.
-        whole = not isinstance(X, np.ndarray) and any("hess" in p.want for p in self.points)
+        whole = not isinstance(X, np.ndarray) and any("hess" in p.want for p in asked)
         for rows in [slice(0, X.shape[0])] if whole else row_slices(X, columns):
             Xr = take_rows(X, rows).astype(dtype, copy=False)
             if origin is not None:
@@ -46,7 +54,11 @@ class LossKernel:
             offset = None if block.offset is None else block.offset[rows]
             for group in groups:
                 group.add(Xr, y, weight, offset)
-        return Sums(tuple(group.sums() for group in groups))
+        sums = [group.sums() for group in groups]
+        return [
+            part if points.rows is None else part._replace(rows=np.full(len(points.W), float(block.n_rows)))
+            for part, points in zip(sums, asked, strict=True)
+        ]
 
 
 class _Accumulator:

@@ -1,15 +1,19 @@
-"""Slices of rows that stay in the cache while a kernel works on them."""
+"""Which rows a kernel works on: slices that stay in the cache, and parts of an epoch's random order."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
+from ..protocol import Array, Block, Rows
+
 CACHE_BYTES = 512 * 1024  # of X and the margins together; 256 KiB to 1 MiB measure alike
 MAX_ROWS = 4096  # bounds the rounding of float32 sums before they are added in float64
 MAX_SPARSE_ROWS = 16384  # slicing CSR copies, so slices are longer
+FEISTEL_ROUNDS = 6
 
 
 def row_slices(X: Any, columns: int) -> Iterator[slice]:
@@ -28,3 +32,56 @@ def take_rows(X: Any, rows: slice) -> Any:
     if rows.start == 0 and rows.stop == X.shape[0]:
         return X
     return X[rows]
+
+
+def held_out_rows(n: int, share: float) -> int:
+    """How many of the ``n`` rows of a block are held out: its last."""
+    return min(math.ceil(share * n), n) if share else 0
+
+
+def chosen_rows(n: int, index: int, rows: Rows) -> Array:
+    """The rows of block ``index`` that ``rows`` means, in their order.
+
+    Whole epochs are shuffled by PCG64, parts of one by a permutation of which any stretch can be had alone.
+    """
+    kept = n - held_out_rows(n, rows.share)
+    if rows.held_out:
+        return np.arange(kept, n)
+    number = (rows.number + index) % rows.parts if rows.shuffle else rows.number  # or all tiny blocks had one number
+    start, stop = kept * number // rows.parts, kept * (number + 1) // rows.parts
+    if not rows.shuffle:
+        return np.arange(start, stop)
+    key = [rows.seed, rows.epoch, index]
+    return np.random.default_rng(key).permutation(kept) if rows.parts == 1 else permuted(kept, start, stop, key)
+
+
+def permuted(n: int, start: int, stop: int, key: list[int]) -> Array:
+    """Places ``start`` to ``stop`` of a permutation of 0 … n - 1 that ``key`` seeds, in time of their number.
+
+    A Feistel network on the smallest even number of bits, walked until it falls below n (Black & Rogaway, *Ciphers
+    with Arbitrary Finite Domains*, 2002).
+    """
+    half = max(((n - 1).bit_length() + 1) // 2, 1) if n else 1
+    mask = np.uint64((1 << half) - 1)
+    shift = np.uint64(half)
+    keys = np.random.default_rng(key).integers(0, 2**63, FEISTEL_ROUNDS, dtype=np.uint64)
+    found = np.arange(start, stop, dtype=np.uint64)
+    moving = np.arange(len(found))
+    while len(moving):
+        values = found[moving]
+        left, right = values >> shift, values & mask
+        for k in keys:
+            mixed = (right + k) * np.uint64(0x9E3779B97F4A7C15)  # wraps around, as it should
+            mixed ^= mixed >> np.uint64(29)
+            mixed *= np.uint64(0xBF58476D1CE4E5B9)
+            left, right = right, left ^ ((mixed >> np.uint64(32)) & mask)
+        found[moving] = (left << shift) | right
+        moving = moving[found[moving] >= n]
+    return found.astype(np.intp)
+
+
+def take_block(block: Block, rows: Array) -> Block:
+    """A block of some rows, in that order."""
+    X = block.X[rows]
+    parts = (None if a is None else a[rows] for a in (block.y, block.weight, block.offset))
+    return Block(block.index, X, *parts)

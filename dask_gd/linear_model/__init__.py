@@ -6,6 +6,7 @@ from .least_squares import ElasticNet, Lasso, LinearRegression, Ridge
 from .logistic import LogisticRegression
 from .path import ElasticNetCV, LassoCV, enet_path, lasso_path
 from .robust import HuberRegressor, QuantileRegressor
+from .stochastic import SGDClassifier, SGDRegressor
 from .svm import LinearSVC
 
 __all__ = [
@@ -24,6 +25,8 @@ __all__ = [
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
+    "SGDClassifier",
+    "SGDRegressor",
     "TweedieRegressor",
     "enet_path",
     "lasso_path",

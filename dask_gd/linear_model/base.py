@@ -23,8 +23,17 @@ from .start import CONSTANT_MODEL, Start
 SOLVER_NAMES = ("auto", *(name for name in SOLVERS if name != "gd"))
 
 
-class LinearModel(BaseEstimator):
-    """A fit by :func:`fit_model` of the problem that ``_problem`` states; takes CSR matrices."""
+class SparseTag(BaseEstimator):
+    """Takes CSR matrices."""
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+
+class LinearModel(SparseTag):
+    """A fit by :func:`fit_model` of the problem that ``_problem`` states."""
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         """What the parameters ask for; raises ValueError where they do not go together. ``y`` may be None."""
@@ -61,11 +70,6 @@ class LinearModel(BaseEstimator):
         X = X if isinstance(X, Extent) or hasattr(X, "dtype") or is_dask(X) else np.asarray(X)
         extent = X if isinstance(X, Extent) else survey(X)
         return problem.plan(f"{type(self).__name__}{note}", extent, problem.loss(outputs), problem.penalty)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = True
-        return tags
 
 
 class LinearRegressorBase(LinearRegressorMixin, LinearModel):

@@ -85,13 +85,24 @@ class Outcome(NamedTuple):
     solver: str
     classes: Array | None
     n_constant: int  # columns left out of an unpenalised fit, because the intercept does all that they could do
-    plan: Plan
+    plan: Plan | None = None  # of solvers that "auto" may choose
 
 
-def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, problem: Problem) -> Outcome:
+def fit_model(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    offset: Any,
+    problem: Any,
+    *,
+    solver: Any = None,
+    first: bool = True,
+) -> Outcome:
     """Validate the data, run the fit where the data are, set the attributes that every estimator has.
 
-    A fit that fails leaves the estimator as it was.
+    A fit that fails leaves the estimator as it was. ``solver``: the fit itself, by default :func:`solve`; ``first``
+    False: X must have the columns of the fit before.
 
     Raises
     ------
@@ -103,10 +114,10 @@ def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, p
     before = dict(estimator.__dict__)
     began = time.perf_counter()
     try:
-        X, y, sample_weight, offset = check_data(estimator, X, y, sample_weight, offset, problem.targets)
+        X, y, sample_weight, offset = check_data(estimator, X, y, sample_weight, offset, problem.targets, reset=first)
         callbacks = watching() + ((PrintReports(),) if estimator.verbose else ())
         with open_engine(X, y, sample_weight, offset, targets=problem.targets) as engine:
-            job = partial(solve, problem=problem, n_features=estimator.n_features_in_, callbacks=callbacks)
+            job = partial(solver or solve, problem=problem, n_features=estimator.n_features_in_, callbacks=callbacks)
             outcome: Outcome = engine.run(job, interactive=bool(callbacks))
     except BaseException:
         estimator.__dict__.clear()
@@ -118,11 +129,12 @@ def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, p
     estimator.converged_ = result.converged
     estimator.history_ = result.history
     estimator.solver_ = outcome.solver
-    estimator.plan_ = outcome.plan._replace(
-        title=type(estimator).__name__,
-        actual_sweeps=result.n_sweeps,
-        actual_seconds=time.perf_counter() - began,
-    )
+    if outcome.plan is not None:
+        estimator.plan_ = outcome.plan._replace(
+            title=type(estimator).__name__,
+            actual_sweeps=result.n_sweeps,
+            actual_seconds=time.perf_counter() - began,
+        )
     if outcome.classes is not None:
         estimator.classes_ = outcome.classes
     if outcome.n_constant:
@@ -327,11 +339,14 @@ def class_weights(class_weight: Any, classes: Array, counts: Array) -> Array | N
 
 
 def check_data(
-    estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, targets: str
+    estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, targets: str, *, reset: bool = True
 ) -> tuple[Any, Any, Any, Any]:
-    """Data as the engine takes them: dask collections as they are, all else checked and in memory."""
+    """Data as the engine takes them: dask collections as they are, all else checked and in memory.
+
+    ``reset`` False: X must have the columns that the estimator knows.
+    """
     if is_dask(X):
-        validate_data(estimator, frame_names(X), y, skip_check_array=True)
+        validate_data(estimator, frame_names(X), y, skip_check_array=True, reset=reset)
         return X, y, sample_weight, offset
     y = np.asarray(y) if is_dask(y) else y
     X, y = validate_data(
@@ -343,6 +358,7 @@ def check_data(
         order="C",
         y_numeric=targets != "labels",
         multi_output=targets == "columns",
+        reset=reset,
     )
     if targets == "columns" and y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]

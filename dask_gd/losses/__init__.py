@@ -7,7 +7,7 @@ and 4; Hastie, Tibshirani & Friedman, *The Elements of Statistical Learning* (20
 """
 
 from .base import LOSSES, Custom, Derivatives, Interval, Loss, register
-from .classification import Hinge, Logistic, ModifiedHuber, OneVsRest, Softmax, SquaredHinge
+from .classification import Hinge, Logistic, ModifiedHuber, OneVsRest, Signed, Softmax, SquaredHinge
 from .families import FAMILIES, LINKS, GeneralizedLinear
 from .regression import (
     EpsilonInsensitive,
@@ -35,6 +35,7 @@ __all__ = [
     "ModifiedHuber",
     "OneVsRest",
     "Pinball",
+    "Signed",
     "Softmax",
     "Squared",
     "SquaredEpsilonInsensitive",

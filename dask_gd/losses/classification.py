@@ -97,9 +97,11 @@ class Hinge(_Margin):
     """ℓ(y, η) = max(0, 1 - z), z = (2y - 1) η (Cortes & Vapnik, *Support-Vector Networks*, 1995).
 
     ``width`` > 0: smoothed by Nesterov's method, max_{0 ≤ u ≤ 1} u (1 - z) - width u²/2, at most width/2 lower.
+    ``threshold`` in the place of the 1; with 0 it is the perceptron's loss (Rosenblatt, 1958).
     """
 
     width: float = 0.0
+    threshold: float = 1.0
 
     @property
     def smooth(self) -> bool:  # type: ignore[override]
@@ -111,8 +113,9 @@ class Hinge(_Margin):
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
         sign = 2 * y - 1
-        gap = 1 - sign * eta
-        u = np.clip(gap / self.width, 0, 1) if self.width else (gap > 0).astype(eta.dtype)
+        gap = self.threshold - sign * eta
+        # At the kink the slope of the side with a loss: a perceptron starts there, and must leave.
+        u = np.clip(gap / self.width, 0, 1) if self.width else (gap >= 0).astype(eta.dtype)
         value = u * gap - (0.5 * self.width) * u * u
         second = ((u > 0) & (u < 1)).astype(eta.dtype) / (self.width or 1.0) if order > 1 else None
         return Derivatives(value, -sign * u if order else None, second)
@@ -156,6 +159,32 @@ class ModifiedHuber(_Margin):
 
     def inverse_link(self, eta: Array) -> Array:
         return (np.clip(eta, -1, 1) + 1) / 2
+
+    def link(self, mean: Array) -> Array:
+        return 2 * mean[..., 1:] - 1
+
+
+@dataclass(frozen=True)
+class Signed(Loss):
+    """A regression's ℓ(±1, η), plus for class 1 and minus for class 0 (least squares as a classifier, and the like)."""
+
+    loss: Loss
+    classification = True
+
+    @property
+    def smooth(self) -> bool:  # type: ignore[override]
+        return self.loss.smooth
+
+    @property
+    def quadratic(self) -> bool:  # type: ignore[override]
+        return self.loss.quadratic
+
+    @property
+    def curvature(self) -> float:  # type: ignore[override]
+        return self.loss.curvature
+
+    def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        return self.loss.derivatives(2 * y - 1, eta, order)
 
     def link(self, mean: Array) -> Array:
         return 2 * mean[..., 1:] - 1

@@ -6,13 +6,14 @@ import higgs_like
 import models
 import pass_speed
 import round_overhead
+import sgd
 import sweeps
 from common import table
 
 
 def main() -> None:
     figures = []
-    for benchmark in (pass_speed, round_overhead, higgs_like, models, sweeps):
+    for benchmark in (pass_speed, round_overhead, higgs_like, models, sgd, sweeps):
         figures += benchmark.main([])
         print(flush=True)
     print(table(["figure", "measured", "target"], figures))
