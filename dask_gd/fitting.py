@@ -157,6 +157,7 @@ def _refine(
             run
             for run in running
             if run.converged
+            and run.fit.tol is not None  # else so many iterations were asked for, and no more
             and not run.refined
             and run.state is not None
             and objective.coarse(run.state.value, run.model)
@@ -172,7 +173,7 @@ def _refine(
             run.conversation, run.state, run.converged, run.message = run.solver.init(theta), None, False, None
             run.refinements += 1
             _advance(run, None, objective, callbacks, len(running), dtype)
-            run.refined = run.converged and run.first_norm <= REFINED
+            run.refined = run.converged and run.first_norm <= max(REFINED, run.fit.tol or 0.0)
 
 
 def _advance(

@@ -19,6 +19,7 @@ ROWS = {
     "one-hot": (lambda seed: one_hot(seed), 20),
     "one-hot csr": (lambda seed: one_hot(seed, sparse=True), 20),
     "sparse": (lambda seed: sparse_wide(seed), 40),
+    "sparse heavy": (lambda seed: sparse_wide(seed, heavy=True), 40),
     "lasso": (lambda seed: lasso(seed), 18),
     "lasso one-hot": (lambda seed: one_hot(seed, l1_share=0.02), 18),
     "poisson": (lambda seed: counts(seed), 15),
@@ -86,15 +87,51 @@ def test_the_order_of_the_rows_costs_nothing(solver):
     assert abs(other.n_sweeps_ - mixed.n_sweeps_) <= 2
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("kappa", [1e2, 1e4])
 @pytest.mark.parametrize(
-    "model", [dask_gd.LinearRegression(), dask_gd.Ridge(), dask_gd.Lasso(alpha=0.05)], ids=["ols", "ridge", "lasso"]
+    "model",
+    [
+        dask_gd.LinearRegression(),
+        dask_gd.Ridge(),
+        dask_gd.Lasso(alpha=0.05),
+        dask_gd.ElasticNet(alpha=0.05),
+        dask_gd.LassoCV(),
+        dask_gd.ElasticNetCV(l1_ratio=[0.3, 0.8], cv=10),
+        dask_gd.GDRegressor(learning_rate="constant", eta0=1e-3, max_iter=1000, tol=None),
+    ],
+    ids=lambda model: type(model).__name__,
 )
-def test_squared_loss(model):
-    """Moments, Hessian, one step: what follows is algebra."""
-    X, y = squared(0)
+def test_a_squared_loss_is_one_sweep(model, kappa, seed):
+    X, y = squared(seed, kappa=kappa)
     model.fit(da.from_array(X, chunks=(2500, -1)), da.from_array(y, chunks=2500))
+    assert model.n_sweeps_ == 1
+
+
+@pytest.mark.parametrize("name", ["d=50 1e4", "one-hot", "lasso"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_sampled_hessian(name, seed):
+    """What "auto" takes where there are too many rows for the whole Hessian."""
+    make, limit = ROWS[name]
+    problem = make(seed)
+    model = fitted(problem, solver="prox-bfgs" if problem.l1 else "preconditioned-lbfgs")
     assert model.converged_
-    assert model.n_sweeps_ <= 3
+    assert problem.suboptimality(model) <= TARGET
+    assert sweeps_to(model, problem) <= limit - 2
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{}, {"kappa": 1e4}, {"kappa": 1e4, "order": "sorted"}, {"kappa": 1e4, "raw": True}],
+    ids=["1e2", "1e4", "1e4 sorted", "1e4 raw"],
+)
+def test_statistical_precision(parameters):
+    """2 S (F - F*) ≤ τ² bounds the error of every coefficient by τ = 0.01 standard errors."""
+    problem = dense(0, n=200_000, **parameters)
+    model = problem.estimator(tol="statistical").fit(*problem.lazy())
+    assert model.converged_
+    assert 2 * problem.n * (problem.objective(model.coef_, model.intercept_) - problem.best) <= 1e-4
+    assert model.n_sweeps_ <= 5
 
 
 # -- the measure itself ----------------------------------------------------------------------------------------------

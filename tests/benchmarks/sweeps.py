@@ -111,29 +111,44 @@ def squares(seeds: int, n: int) -> list[list[str]]:
 
     import dask_gd
 
-    def path(X: Any, y: Any, largest: float) -> int:
-        return sum(dask_gd.Lasso(alpha=a).fit(X, y).n_sweeps_ for a in largest * np.logspace(0, -3, 100))
+    def path(X: Any, y: Any) -> int:
+        return dask_gd.LassoCV(alphas=100, cv=5).fit(X, y).n_sweeps_
 
-    def grid(X: Any, y: Any, largest: float) -> int:
-        options = {"loss": "squared_error", "learning_rate": "constant", "max_iter": 1000, "tol": None}
-        return sum(dask_gd.GDRegressor(eta0=eta0, **options).fit(X, y).n_sweeps_ for eta0 in GRID)
+    def grid(X: Any, y: Any) -> int:
+        options = {"learning_rate": "constant", "max_iter": 1000, "tol": None}
+        return max(dask_gd.GDRegressor(eta0=eta0, **options).fit(X, y).n_sweeps_ for eta0 in GRID)
 
-    models: dict[str, Callable[[Any, Any, float], int]] = {
-        "least squares": lambda X, y, _: dask_gd.LinearRegression().fit(X, y).n_sweeps_,
-        "ridge": lambda X, y, _: dask_gd.Ridge().fit(X, y).n_sweeps_,
-        "lasso": lambda X, y, largest: dask_gd.Lasso(alpha=0.02 * largest).fit(X, y).n_sweeps_,
-        "lasso, 100 fits of a path": path,
-        f"GDRegressor, 1,000 iterations, {len(GRID)} eta0": grid,
+    models: dict[str, Callable[[Any, Any], int]] = {
+        "least squares": lambda X, y: dask_gd.LinearRegression().fit(X, y).n_sweeps_,
+        "ridge": lambda X, y: dask_gd.Ridge().fit(X, y).n_sweeps_,
+        "lasso": lambda X, y: dask_gd.Lasso(alpha=0.05).fit(X, y).n_sweeps_,
+        "lasso path of 100 points × 5 folds": path,
+        "GDRegressor, 1,000 iterations, each eta0": grid,
     }
     rows = []
     for name, sweeps in models.items():
-        found: list[float] = []
-        for seed in range(seeds if "," not in name else 1):
-            X, y = squared(seed, n=n)
-            largest = float(np.abs(X.T @ (y - y.mean())).max()) / n
-            lazy = (da.from_array(X, chunks=(-(-n // 8), -1)), da.from_array(y, chunks=-(-n // 8)))
-            found.append(sweeps(*lazy, largest))
-        rows.append([name, spread(found), "<= 2"])
+        for kappa in (1e2, 1e8):
+            found: list[float] = []
+            for seed in range(seeds):
+                X, y = squared(seed, n=n, kappa=kappa)
+                lazy = (da.from_array(X, chunks=(-(-n // 8), -1)), da.from_array(y, chunks=-(-n // 8)))
+                found.append(sweeps(*lazy))
+            rows.append([f"{name}, κ={kappa:.0e}", spread(found), "<= 2"])
+            print("  ".join(rows[-1]), flush=True)
+    return rows
+
+
+def statistical(n: int) -> list[list[str]]:
+    """Many rows to statistical precision: sweeps, and √(2 S (F - F*)), which bounds every error in standard errors."""
+    rows = []
+    for name, row in ROWS.items():
+        if not name.startswith("d=50"):
+            continue
+        problem = row.make(0, n)
+        model = problem.estimator(tol="statistical").fit(*problem.lazy(16))
+        excess = problem.objective(model.coef_, model.intercept_) - problem.best
+        error = np.sqrt(max(2 * problem.n * excess, 0.0))
+        rows.append([name, model.solver_, str(model.n_sweeps_), f"{error:.0e}", "<= 5"])
         print("  ".join(rows[-1]), flush=True)
     return rows
 
@@ -144,6 +159,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--tol", type=float, default=TOL)
     parser.add_argument("--solvers", nargs="+", default=list(SMOOTH), choices=SMOOTH)
+    parser.add_argument("--many", type=int, default=1_000_000, help="rows of the fits to statistical precision")
     parser.add_argument("--only", default="", help="rows of the table whose name has this text")
     options = parser.parse_args(arguments)
     warnings.simplefilter("ignore")
@@ -185,13 +201,18 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
                 if limit is not None:
                     worst = max(c.needed for c in each)
                     figures.append(Figure(f"sweeps: {name}, {solver}", f"{worst:.0f}", f"<= {limit}"))
+        many = [] if options.only and options.only != "statistical" else statistical(options.many)
         single = [] if options.only and options.only != "squared" else squares(options.seeds, options.rows)
     head = ["problem", "solver", "chosen", "needed", "at tol", "reached", "at default", "reached", "target", ""]
     print(f"\nsweeps: {options.rows:,} rows, 8 blocks, {options.seeds} seeds, to {TARGET:.0e}, tol {options.tol:.0e}")
     print(table(head, rows))
     if single:
-        print("\nsquared loss: all sweeps of all fits")
+        print("\nsquared loss: sweeps of a fit")
         print(table(["model", "sweeps", "target"], single))
+    if many:
+        print(f"\ntol='statistical', {options.many:,} rows: error in standard errors at the most")
+        print(table(["problem", "chosen", "sweeps", "error", "target"], many))
+        figures += [Figure(f"sweeps: {row[0]}, statistical", row[2], row[-1]) for row in many]
     return figures + [Figure(f"sweeps: {name}", value, target) for name, value, target in single]
 
 
