@@ -9,6 +9,7 @@ import numpy as np
 
 from .engine import LocalEngine
 from .fitting import Fit, minimise
+from .kernels.rows import take_block
 from .losses import Derivatives, Loss
 from .losses.base import REALS
 from .objective import Model, Objective
@@ -112,7 +113,7 @@ def start_from_sample(objective: Objective, fit: Fit, block: Block, dtype: np.dt
         return fit
     if loss.classification and np.bincount(block.y.astype(np.intp), minlength=max(loss.n_outputs, 2)).min() < RARE_ROWS:
         return fit
-    halves = [take_block_rows(block, slice(i, None, 2)) for i in range(2)]
+    halves = [take_block(block, np.arange(i, block.n_rows, 2)) for i in range(2)]
     solver: Any = fit.solver
     if objective.size <= NEWTON_PARAMETERS:
         solver = NewtonCholesky() if fit.penalty.smooth else ProxNewton()
@@ -153,10 +154,3 @@ def effective_rows(X: Any) -> Array:
         square = X.power(2).astype(np.float64)
         second, fourth = np.asarray(square.sum(axis=0)).ravel(), np.asarray(square.power(2).sum(axis=0)).ravel()
     return np.asarray(np.where(fourth > 0, second**2 / np.where(fourth > 0, fourth, 1), 0.0))
-
-
-def take_block_rows(block: Block, rows: slice) -> Block:
-    """A block of some of the rows."""
-    parts = (None if a is None else np.ascontiguousarray(a[rows]) for a in (block.y, block.weight, block.offset))
-    X = block.X[rows]
-    return Block(0, np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X, *parts)

@@ -9,16 +9,14 @@ from dask_gd.engine.blocks import local_blocks
 from dask_gd.exceptions import FitInterrupted
 from dask_gd.fitting import HISTORY, Fit, minimise
 from dask_gd.kernels import MomentsKernel
+from dask_gd.kernels.rows import take_block
 from dask_gd.losses import Logistic, Softmax, Squared
 from dask_gd.objective import Model, Objective
 from dask_gd.penalties import ElasticNet
 from dask_gd.protocol import GRADIENT, HESSIAN, VALUE, Block, Query
 from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCholesky
-from dask_gd.starts import take_block_rows
 
-HALF = slice(None, None, 2)
 F64 = np.dtype(np.float64)
-HALF = slice(None, None, 2)
 LOSS = {"squared": Squared(), "logistic": Logistic(), "softmax": Softmax(3)}
 
 
@@ -57,9 +55,15 @@ class Problem:
         ]
         self.engine = LocalEngine(self.blocks)
         moments = self.engine.sweep(MomentsKernel(d, loss != "squared"))
-        (sample,) = local_blocks(stored, self.y, self.weight, self.offset)
+        (whole,) = local_blocks(stored, self.y, self.weight, self.offset)
+        sample = take_block(whole, np.arange(0, n, 2))
         self.objective = Objective(
-            self.loss, moments, fit_intercept=intercept, dtype=F64, sparse=sparse, sample=take_block_rows(sample, HALF)
+            self.loss,
+            moments,
+            fit_intercept=intercept,
+            dtype=F64,
+            sparse=sparse,
+            sample=sample,
         )
         self.engine.n_sweeps = 0
 

@@ -15,13 +15,14 @@ from dask_gd.continuation import minimise_with_kinks, minimise_with_scale
 from dask_gd.engine import LocalEngine
 from dask_gd.fitting import Fit, minimise
 from dask_gd.kernels import MomentsKernel
+from dask_gd.kernels.rows import take_block
 from dask_gd.losses import LOSSES
 from dask_gd.objective import Model, Objective
 from dask_gd.penalties import ElasticNet, GroupLasso
 from dask_gd.planner import samples_tell
 from dask_gd.protocol import VALUE, Block, Query
 from dask_gd.solvers import SOLVERS, GradientDescent
-from dask_gd.starts import start_inside, take_block_rows
+from dask_gd.starts import start_inside
 
 N, D, K = 200, 6, 3
 F64 = np.dtype(np.float64)
@@ -100,7 +101,7 @@ def problem(name, kind):
     blocks = [Block(i, stored[r] if kind == "sparse" else np.ascontiguousarray(X[r]), y[r]) for i, r in enumerate(rows)]
     engine = LocalEngine(blocks, serial=True)
     moments = engine.sweep(MomentsKernel(D, loss.classification))
-    sample = take_block_rows(Block(0, stored, y), slice(None, None, 2))
+    sample = take_block(Block(0, stored, y), np.arange(0, N, 2))
     objective = Objective(loss, moments, fit_intercept=True, dtype=F64, sparse=kind == "sparse", sample=sample)
     return Problem(objective, engine, 1 / moments.std)
 

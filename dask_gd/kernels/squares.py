@@ -9,7 +9,7 @@ import numpy as np
 
 from ..protocol import Array, Block
 from .moments import Moments, column_moments
-from .rows import row_slices, take_rows
+from .rows import row_slices, take_block, take_rows
 
 
 class Squares(NamedTuple):
@@ -75,9 +75,8 @@ class SquaresKernel:
             return self._squares(block, moments.mean, moments.m2, moments.weight)
         found: list[Squares | None] = [None] * self.n_folds
         for fold in np.unique(block.fold):
-            rows = slice(None) if (block.fold == fold).all() else np.flatnonzero(block.fold == fold)
-            parts = (None if a is None else a[rows] for a in (block.X, block.y, block.weight, block.offset))
-            part = Block(block.index, *parts)
+            rows = np.flatnonzero(block.fold == fold)
+            part = block if len(rows) == block.n_rows else take_block(block, rows)
             found[fold] = self._squares(part, *column_moments(part.X, part.weight))
         return FoldSquares(tuple(found))
 
