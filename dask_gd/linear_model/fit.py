@@ -144,7 +144,7 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
         options["reuse"] = np.inf
     coef, intercept, warm = problem.start.point(objective)
     fit = Fit(SOLVERS[name](**options), penalty, coef, intercept, problem.max_iter, problem.tol)
-    if not warm and fit.solver.standardised and classification and loss.smooth:
+    if not warm and name != "gd" and fit.solver.standardised and classification and loss.smooth:
         rows = min(SAMPLE_PER_FEATURE * (n_features + 1), SAMPLE_BYTES // (dtype.itemsize * n_features))
         if moments.n_rows >= SAMPLE_WORTH * rows and rows >= RARE_ROWS * objective.size:
             sample = engine.sweep(SampleKernel(rows / moments.n_rows))
