@@ -190,8 +190,8 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
     References
     ----------
     Nocedal & Wright, *Numerical Optimization* (2006), ch. 3; Polyak (1964) and Nesterov (1983) for momentum; Barzilai &
-    Borwein (1988) and Raydan (1997); Malitsky & Mishchenko, *Adaptive Proximal Gradient Method for Convex Optimization*,
-    NeurIPS 2024.
+    Borwein (1988) and Raydan (1997); Malitsky & Mishchenko, *Adaptive Proximal Gradient Method for Convex
+    Optimization*, NeurIPS 2024.
 
     Examples
     --------

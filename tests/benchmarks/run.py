@@ -6,12 +6,13 @@ import higgs_like
 import models
 import pass_speed
 import round_overhead
+import sweeps
 from common import table
 
 
 def main() -> None:
     figures = []
-    for benchmark in (pass_speed, round_overhead, higgs_like, models):
+    for benchmark in (pass_speed, round_overhead, higgs_like, models, sweeps):
         figures += benchmark.main([])
         print(flush=True)
     print(table(["figure", "measured", "target"], figures))
