@@ -3,12 +3,14 @@
 from .exceptions import DataError, FitInterrupted, PerfectSeparationWarning
 from .linear_model import (
     ElasticNet,
+    ElasticNetCV,
     GammaRegressor,
     GDClassifier,
     GDRegressor,
     GeneralizedLinearRegressor,
     HuberRegressor,
     Lasso,
+    LassoCV,
     LinearRegression,
     LinearSVC,
     LogisticRegression,
@@ -16,6 +18,8 @@ from .linear_model import (
     QuantileRegressor,
     Ridge,
     TweedieRegressor,
+    enet_path,
+    lasso_path,
 )
 
 __version__ = "0.1.0"
@@ -23,6 +27,7 @@ __version__ = "0.1.0"
 __all__ = [
     "DataError",
     "ElasticNet",
+    "ElasticNetCV",
     "FitInterrupted",
     "GDClassifier",
     "GDRegressor",
@@ -30,6 +35,7 @@ __all__ = [
     "GeneralizedLinearRegressor",
     "HuberRegressor",
     "Lasso",
+    "LassoCV",
     "LinearRegression",
     "LinearSVC",
     "LogisticRegression",
@@ -38,4 +44,6 @@ __all__ = [
     "QuantileRegressor",
     "Ridge",
     "TweedieRegressor",
+    "enet_path",
+    "lasso_path",
 ]

@@ -1,4 +1,4 @@
-"""Fits that one call of the loop does not end: a start inside a link's domain, and losses with kinks.
+"""Fits that one call of the loop does not end: a scale beside the coefficients, and losses with kinks.
 
 A loss with kinks is smoothed, and the smoothing taken back step by step (Nesterov, *Smooth minimization of non-smooth
 functions*, 2005). For the pinball loss the last step is exact: rows far from their kink are linear there, so that a
@@ -9,7 +9,6 @@ linear program over the few others has the minimum of the whole, as soon as no r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,12 @@ from scipy.optimize import linprog
 
 from .fitting import HISTORY, Fit, minimise
 from .kernels import BandKernel, BandSums
-from .losses import Derivatives, Huber, Loss, Pinball, Squared
-from .losses.base import REALS
+from .losses import Huber, Pinball, Squared
 from .objective import Model, Objective
 from .penalties import ElasticNet
-from .protocol import VALUE, Array, Callback, Engine, Query, Report, Result
-from .solvers import SOLVERS, NewtonCholesky, ProxNewton
+from .protocol import Array, Callback, Engine, Query, Report, Result
+from .solvers import SOLVERS
+from .starts import value_at
 
 PROGRAM_ROWS = 5_000  # a linear program of so many rows takes a second at the most …
 PROGRAM_ROWS_PER_PARAMETER = 30  # … and one of fewer rows a parameter may have no minimum
@@ -31,93 +30,12 @@ PROGRAM_PARAMETERS = 2_000
 PROGRAMS = 20
 GAP = {np.dtype(np.float64): 1e-9, np.dtype(np.float32): 1e-6}  # relative duality gap that counts as none
 STAGES = 12
-CLOSE_TO_BORDER = 100  # times the constant model's F: finite, but no start
 SHRINK = 0.1  # of the smoothing, from stage to stage
 STAGE_TOL = 1e-3  # of a stage that another follows
 SQUARES_PARAMETERS = 1000  # up to here least squares go by Newton
 SCALES = 10  # scales tried, each a tenth of the one before
 WEAK = 0.01  # a penalty's pull beside that of the residuals
 EXACT = 1e-13  # residuals of least squares that are nothing but rounding, relative to y
-
-
-# -- a start inside the domain ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class _OnLinkScale(Loss):
-    """½ (g(ỹ) - η)² with ỹ half way between y and its mean: where iteratively reweighted least squares starts."""
-
-    loss: Loss
-    mean: float
-    curvature: float = 1.0
-    quadratic: bool = True
-
-    def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
-        residual = eta - self.loss.link((y + self.mean) / 2)
-        return Derivatives(0.5 * residual**2, residual, np.ones_like(residual))
-
-
-@dataclass(frozen=True)
-class _Inside(Loss):
-    """½ max(0, level - η)²: 0 where every margin is at least the level."""
-
-    level: float
-    curvature: float = 1.0
-
-    def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
-        short = np.maximum(self.level - eta, 0)
-        return Derivatives(0.5 * short**2, -short, (short > 0).astype(eta.dtype))
-
-
-def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype) -> tuple[Fit, int]:
-    """The fit with a start where the objective is finite, and the sweeps that finding it took.
-
-    Raises
-    ------
-    ValueError
-        When there is none.
-    """
-    loss = objective.loss
-    if not np.isfinite(fit.intercept).all():
-        raise ValueError(
-            f"The mean of y is at the end of the range of its link ({float(np.ravel(objective.moments.y_mean)[0]):g}), "
-            "where no finite coefficients reach: the model needs targets that differ."
-        )
-    if loss.margins == REALS or loss.n_constant:
-        return fit, 0
-    before = engine.n_sweeps
-    bounds = fit.penalty.nonsmooth() if isinstance(fit.penalty, ElasticNet) else ElasticNet()
-    bounds = replace(bounds, l1=0.0)
-    level = 0.1 * float(objective.start_margins()[0])
-    mean = float(np.ravel(objective.moments.y_mean)[0])
-    best, lowest = fit, np.inf
-    for rough in (None, _OnLinkScale(loss, mean), _Inside(level)):
-        coef, intercept = fit.coef, fit.intercept
-        if rough is not None:
-            solver: Any = NewtonCholesky() if bounds.smooth else ProxNewton()
-            near = Fit(solver, bounds, coef, intercept, 50, 1e-6)
-            found = minimise(objective.with_loss(rough), engine, [near], dtype=dtype)[0]
-            coef, intercept = found.coef, found.intercept
-        coef = fit.penalty.project(coef)
-        value = _value(objective, engine, coef, intercept, fit)
-        if value < lowest:
-            best, lowest = fit._replace(coef=coef, intercept=intercept), value
-        if lowest < np.inf and lowest <= CLOSE_TO_BORDER * objective.typical:
-            break
-    if lowest < np.inf:
-        return best, engine.n_sweeps - before
-    raise ValueError(
-        f"No coefficients were found that keep every margin in the link's domain {loss.margins}: "
-        "fit an intercept, look at the offset and the bounds, or take the log link."
-    )
-
-
-def _value(objective: Objective, engine: Engine, coef: Array, intercept: Array, fit: Fit) -> float:
-    """F at one point, in one sweep."""
-    model = Model(fit.penalty, objective.raw)
-    query = Query(objective.to_theta(coef, intercept, objective.raw)[None], VALUE)
-    sums = engine.sweep(objective.kernel([query], [model]))
-    return float(objective.finish(sums, [query], [model])[0].value[0])
 
 
 # -- a scale beside the coefficients ---------------------------------------------------------------------------------
@@ -148,7 +66,7 @@ def minimise_with_scale(
     near = Fit(SOLVERS[name](), ElasticNet(), fit.coef[:1], fit.intercept[:1], 100, 1e-6)
     found = minimise(squares, engine, [near], dtype=dtype)[0]
     coef, intercept = found.coef, found.intercept
-    scale = float(np.sqrt(2 * _value(squares, engine, coef, intercept, near)))
+    scale = float(np.sqrt(2 * value_at(squares, engine, coef, intercept, near)))
     size = float(np.sqrt(squares.rounding / np.finfo(np.float64).eps))
     coef = np.concatenate([coef, np.zeros_like(coef)])
     weak = np.all(np.abs(fit.penalty.grad(coef)) <= WEAK * objective.standardised.scale)
@@ -250,8 +168,8 @@ def minimise_with_kinks(
                 if count <= enough:
                     break
             else:
-                value = _value(objective, engine, *start, fit)
-                lower = _value(smooth, engine, *start, fit)
+                value = value_at(objective, engine, *start, fit)
+                lower = value_at(smooth, engine, *start, fit)
                 gap = (value - lower) / max(abs(value), np.finfo(float).tiny)
                 if gap <= target or iterations >= fit.max_iter:
                     break
@@ -285,7 +203,7 @@ def _solve_program(
     callbacks: Sequence[Callback],
 ) -> tuple[tuple[Array, Array], float, dict[str, Array]]:
     """The exact minimum by linear programs over the rows near their kink: (point, relative gap, history)."""
-    best, best_value, gap = start, _value(objective, engine, *start, fit), np.inf
+    best, best_value, gap = start, value_at(objective, engine, *start, fit), np.inf
     history: dict[str, list[float]] = {name: [] for name in HISTORY}
     quantile, spread = objective.loss.quantile, objective.targets()[1][0]  # type: ignore[attr-defined]
     typical = float(spread) * min(quantile, 1 - quantile)  # about the loss of a constant: an exact fit has none itself
@@ -295,7 +213,7 @@ def _solve_program(
         found = _program(objective, sums, fit.penalty)
         if found is not None:  # else too few rows to hold the linear rest: no minimum
             (coef, intercept), lower = found
-            value = _value(objective, engine, coef, intercept, fit)
+            value = value_at(objective, engine, coef, intercept, fit)
             cost = cost + engine.cost
             if value < best_value or np.isinf(band):
                 best, best_value = (coef, intercept), value

@@ -32,6 +32,9 @@ PRECISION = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
 # Where no step is lower any more, this is close enough to call the optimum reached.
 STALLED = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-6}
 DIVERGED = 1e10  # times the starting objective
+REFINEMENTS = 4
+ROUGH = 1e-5  # a relative gradient at which an ill-conditioned expansion has told what it knows
+REFINED = 1e-5  # a relative gradient so small before the last refinement is far below rounding after it
 FLAT = 1e-12  # a relative difference of objectives that is rounding
 
 HISTORY = ("objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks")
@@ -50,6 +53,7 @@ class Fit(NamedTuple):
     intercept: Array  # (k,)
     max_iter: int
     tol: float | None
+    statistical: bool = False  # stop where every coefficient is within 0.01 standard errors of the minimum
 
 
 @dataclass
@@ -66,13 +70,16 @@ class _Running:
     scale: float = (
         1.0  # what the stopping rule relates to: F of the constant model, or at the start where that is lower
     )
-    began: float = 1.0  # F at the start
+    began: float | None = None  # F at the start
     iteration: int = 0
     sweeps: int = 0
     cost: SweepCost = SweepCost()
     history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in HISTORY})
     converged: bool = False
     separated: bool = False
+    first_norm: float = np.inf  # at the start, or where it last went on from an exact gradient
+    refinements: int = 0
+    refined: bool = False  # an exact gradient has confirmed the solution
     message: str | None = None  # set when the fit is over
 
 
@@ -95,7 +102,7 @@ def minimise(
     for number, fit in enumerate(fits):
         coordinates = objective.coordinates(fit.solver, fit.penalty)
         theta = objective.to_theta(fit.coef, fit.intercept, coordinates)
-        model, solver = Model(fit.penalty, coordinates), fit.solver
+        model, solver = Model(fit.penalty, coordinates, objective.expansion), fit.solver
         if solver.proximal:
             solver = replace(solver, nonsmooth=objective.nonsmooth(model))  # type: ignore[type-var]
         elif not fit.penalty.smooth:
@@ -108,55 +115,108 @@ def minimise(
         _advance(run, None, objective, callbacks, len(fits), dtype)
     while active := [run for run in running if run.query is not None]:
         queries = [run.query for run in active if run.query is not None]
-        models = [run.model for run in active]
-        started = time.perf_counter()
-        try:
-            sums = engine.sweep(objective.kernel(queries, models))
-        except FitInterrupted as error:
-            first = running[0]
-            if first.state is None:
-                raise
-            coef, intercept = objective.to_model(first.state.theta, first.model.coordinates)
-            raise FitInterrupted(str(error), coef, intercept, first.iteration) from error
-        cost = engine.cost._replace(seconds=time.perf_counter() - started)
-        for run, answer in zip(active, objective.finish(sums, queries, models), strict=True):
-            run.sweeps += 1
-            run.cost = run.cost + cost
+        answers = _ask(active, queries, [run.model for run in active], objective, engine)
+        for run, answer in zip(active, answers, strict=True):
             _advance(run, answer, objective, callbacks, len(fits), dtype)
+    _refine(running, objective, engine, callbacks, dtype)
     return [_result(run, objective, engine) for run in running]
+
+
+def _ask(
+    runs: Sequence[_Running],
+    queries: Sequence[Query],
+    models: Sequence[Model],
+    objective: Objective,
+    engine: Engine,
+    *,
+    exact: bool = False,
+) -> list[Answer]:
+    """One sweep for one query of each fit."""
+    started = time.perf_counter()
+    try:
+        sums = engine.sweep(objective.kernel(queries, models, exact=exact))
+    except FitInterrupted as error:
+        first = runs[0]
+        if first.state is None:
+            raise
+        coef, intercept = objective.to_model(first.state.theta, first.model.coordinates)
+        raise FitInterrupted(str(error), coef, intercept, first.iteration) from error
+    cost = engine.cost._replace(seconds=time.perf_counter() - started)
+    for run in runs:
+        run.sweeps += 1
+        run.cost = run.cost + cost
+    return objective.finish(sums, queries, models)
+
+
+def _refine(
+    running: Sequence[_Running], objective: Objective, engine: Engine, callbacks: Sequence[Callback], dtype: np.dtype
+) -> None:
+    """Where sums of products are too coarse for the last digits, go on from exact gradients; one sweep for all."""
+    for _ in range(REFINEMENTS):
+        due = [
+            run
+            for run in running
+            if run.converged
+            and not run.refined
+            and run.state is not None
+            and objective.coarse(run.state.value, run.model)
+        ]
+        if not due:
+            return
+        thetas = [run.solver.solution(run.state) for run in due]
+        asked = [objective.refinement(theta, run.model) for theta, run in zip(thetas, due, strict=True)]
+        queries, plain = [query for query, _ in asked], [model for _, model in asked]
+        answers = _ask(due, queries, plain, objective, engine, exact=True)
+        for run, theta, query, answer in zip(due, thetas, queries, answers, strict=True):
+            run.model = objective.refined(query, answer, run.model)
+            run.conversation, run.state, run.converged, run.message = run.solver.init(theta), None, False, None
+            run.refinements += 1
+            _advance(run, None, objective, callbacks, len(running), dtype)
+            run.refined = run.converged and run.first_norm <= REFINED
 
 
 def _advance(
     run: _Running, answer: Answer | None, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any
 ) -> None:
-    """Send the answer; at the end of a step report, and start the next step or finish."""
+    """Send the answer, and those that need no sweep; at the end of a step report, and start the next or finish."""
     while True:
         try:
-            run.query = run.conversation.send(answer) if answer is not None else next(run.conversation)
-            return
+            query = run.conversation.send(answer) if answer is not None else next(run.conversation)
+            answer = objective.known(query, run.model)
+            if answer is None:
+                run.query = query
+                return
+            continue
         except StopIteration as stop:
             first = run.state is None
             run.state = stop.value
-        if first:
+        if run.began is None:
             smallest = max(objective.rounding, np.finfo(float).tiny)
             run.began = max(abs(run.state.value), smallest)
             run.scale = max(min(run.began, objective.typical), smallest)
-        else:
+        if not first:
             run.iteration += 1
-        _judge(run, objective, callbacks, n_fits, dtype)
+        _judge(run, objective, callbacks, n_fits, dtype, first=first)
         if run.message is not None:
             run.query = None
             return
         run.conversation, answer = run.solver.step(run.state), None
 
 
-def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any) -> None:
+def _judge(
+    run: _Running, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any, *, first: bool
+) -> None:
     """The stopping rule of every solver, the history and the callbacks."""
     state, fit = run.state, run.fit
-    assert state is not None
+    assert state is not None and run.began is not None
     finite = np.isfinite(state.value) and bool(np.isfinite(state.grad).all())
     decrement = max(objective.decrement(state.theta, state.grad, run.model), state.decrement) if finite else np.inf
     norm = float(np.sqrt(decrement / run.scale))
+    tol = objective.statistical_tol(run.solver, state.value, run.scale) if fit.statistical else fit.tol
+    if first:
+        run.first_norm = norm
+    if tol is not None and not run.refinements and objective.coarse(state.value, run.model):
+        tol = max(tol, ROUGH)  # sums of products hold no more digits; a refinement follows
     stalled = state.step == 0.0
     if not finite or state.value > DIVERGED * run.began:
         run.message = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
@@ -166,7 +226,7 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
             "the classes are perfectly separated, so that without a penalty no minimum exists and the coefficients "
             "grow for ever: use a penalty (C below infinity, alpha above 0)"
         )
-    elif fit.tol is not None and norm <= max(fit.tol, PRECISION[dtype]):
+    elif tol is not None and norm <= max(tol, PRECISION[dtype]):
         run.converged, run.message = True, "converged"
     elif stalled:
         run.converged = norm <= STALLED[dtype]
@@ -174,16 +234,14 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
             "converged to rounding" if run.converged else f"no step lowers the objective any more: {objective.advice}"
         )
     elif run.iteration >= fit.max_iter:
-        run.converged = fit.tol is None
-        run.message = (
-            f"max_iter={fit.max_iter} reached before tol={fit.tol}: raise max_iter or tol, or scale the columns"
-        )
-    if run.iteration:
+        run.converged = tol is None
+        run.message = f"max_iter={fit.max_iter} reached before tol={tol}: raise max_iter or tol, or scale the columns"
+    if not first:
         # An infinite step is a restart of the solver, no step of the iterate.
         record = (state.value, norm, state.step if np.isfinite(state.step) else 0.0, *run.cost)
         for name, number in zip(HISTORY, record, strict=True):
             run.history[name].append(number)
-    if run.iteration or run.message:
+    if not first or (run.message and not run.iteration):
         report = Report(
             run.number,
             n_fits,
@@ -194,7 +252,7 @@ def _judge(run: _Running, objective: Objective, callbacks: Sequence[Callback], n
             state.step,
             run.cost,
             run.converged,
-            fit.tol,
+            tol,
         )
         run.cost = SweepCost()
         if any([callback(report) for callback in callbacks]) and run.message is None:

@@ -14,14 +14,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .kernels import LossKernel, Moments
+from .expansion import EXACT_FIT, Expansion
+from .kernels import LossKernel, Moments, Squares
 from .losses import Loss
 from .losses.base import REALS
-from .penalties import Penalty
-from .protocol import Answer, Array, Block, Points, PointSums, Query, Solver, Sums
+from .penalties import ElasticNet, Penalty
+from .protocol import EXPECTED, Answer, Array, Block, Points, PointSums, Query, Solver, Sums
 
 # A column whose mean is so many standard deviations from zero is centred row by row inside the kernel.
 CENTERED_ENOUGH = {np.dtype(np.float32): 4.0, np.dtype(np.float64): 1e3}
+STANDARD_ERRORS = 0.01  # from the minimum, at which more precision tells nothing
 
 
 class Coordinates(NamedTuple):
@@ -36,6 +38,7 @@ class Model(NamedTuple):
 
     penalty: Penalty
     coordinates: Coordinates
+    expansion: Expansion | None = None  # of a squared loss: answers every query without a sweep
 
 
 class Objective:
@@ -50,14 +53,30 @@ class Objective:
     dtype : dtype of X
     sparse : bool
         True: rows are never shifted, centring is algebra on the sums.
+    squares : Squares, optional
+        Of a squared loss: no query needs a sweep then.
+    sample : Block, optional
+        Rows whose Hessian stands for that of all.
     """
 
-    def __init__(self, loss: Loss, moments: Moments, *, fit_intercept: bool, dtype: np.dtype, sparse: bool) -> None:
+    def __init__(
+        self,
+        loss: Loss,
+        moments: Moments,
+        *,
+        fit_intercept: bool,
+        dtype: np.dtype,
+        sparse: bool,
+        squares: Squares | None = None,
+        sample: Block | None = None,
+    ) -> None:
         self.loss = loss
         self.moments = moments
         self.fit_intercept = fit_intercept
         self.dtype = dtype
         self.sparse = sparse
+        self.sample = sample
+        self.expansion = None if squares is None else Expansion.of(squares, fit_intercept=fit_intercept)
         self.n_features = len(moments.mean)
         self.n_outputs = loss.n_outputs
         self.total = moments.weight
@@ -186,13 +205,57 @@ class Objective:
 
     # -- queries -> kernel -> answers ----------------------------------------------------------------------------
 
-    def kernel(self, queries: Sequence[Query], models: Sequence[Model]) -> LossKernel:
-        """One kernel for the queries of all fits; points that want the same are stacked."""
+    def known(self, query: Query, model: Model) -> Answer | None:
+        """The answer, where it needs no sweep: from the expansion of a squared loss, or on the row sample."""
+        if "sample" in query.want and model.expansion is None:
+            if self.sample is None:
+                raise ValueError("This solver needs a row sample, and none was drawn.")
+            rows = self.of_weight(self.sample)
+            query = query._replace(want=EXPECTED)
+            return rows.finish(rows.kernel([query], [model])(self.sample), [query], [model])[0]
+        if model.expansion is None:
+            return None
+        parts = self._data_points(query.theta, model.coordinates, model.expansion.origin)
+        direction = None
+        if query.direction is not None:
+            direction = self._data_points(query.direction, model.coordinates, model.expansion.origin)
+        sums = model.expansion.sums(Points(*parts, query.want, direction), self.total)
+        return self._answer(sums, query, model, model.expansion.origin)
+
+    def refinement(self, theta: Array, model: Model) -> tuple[Query, Model]:
+        """What to ask, and of which model, for the expansion about θ."""
+        assert model.expansion is not None
+        origin = model.expansion.origin
+        plain = Model(ElasticNet(), Coordinates(origin, np.ones(self.n_features)))
+        coef, intercept = self.to_model(theta, model.coordinates)
+        return Query(self.to_theta(coef, intercept, plain.coordinates)[None]), plain
+
+    def refined(self, query: Query, answer: Answer, model: Model) -> Model:
+        """The model with its expansion about the point of the :meth:`refinement`."""
+        assert model.expansion is not None
+        w, b = self._split(query.theta)
+        grad_w, grad_b = self._split(answer.grad)
+        point = np.concatenate([w[0], b[0][:, None]], axis=1)
+        whole = Answer(answer.value, np.concatenate([grad_w[0], grad_b[0][:, None]], axis=1)[None])
+        return model._replace(expansion=model.expansion.about(point, whole))
+
+    def coarse(self, value: float, model: Model) -> bool:
+        """Whether sums of products have lost digits that an exact gradient would win back."""
+        expansion = model.expansion
+        if expansion is None:
+            return False
+        return expansion.coarse or value < EXACT_FIT * float(np.sum(self.moments.y_m2)) / self.total
+
+    def kernel(self, queries: Sequence[Query], models: Sequence[Model], *, exact: bool = False) -> LossKernel:
+        """One kernel for the queries of all fits; points that want the same are stacked.
+
+        ``exact``: computed in float64 whatever the precision of X.
+        """
         stacks: dict[frozenset[str], list[tuple[Array, ...]]] = {}
         for query, model in zip(queries, models, strict=True):
-            parts: tuple[Array, ...] = self._data_points(query.theta, model.coordinates)
+            parts: tuple[Array, ...] = self._data_points(query.theta, model.coordinates, self.origin)
             if query.direction is not None:
-                parts += self._data_points(query.direction, model.coordinates)
+                parts += self._data_points(query.direction, model.coordinates, self.origin)
             stacks.setdefault(query.want, []).append(parts)
         points = []
         for want, stack in stacks.items():
@@ -200,14 +263,13 @@ class Objective:
             points.append(Points(W, b, want, (direction[0], direction[1]) if direction else None))
         # A name of its own for each kind, so that Dask and the engine learn how long each runs.
         name = "hessian" if any("hess" in want for want in stacks) else "gradient"
-        return LossKernel(self.loss, tuple(points), self.origin, name)
+        return LossKernel(self.loss, tuple(points), self.origin, name, exact)
 
-    def _data_points(self, theta: Array, coordinates: Coordinates) -> tuple[Array, Array]:
+    def _data_points(self, theta: Array, coordinates: Coordinates, origin: Array | None) -> tuple[Array, Array]:
         w, b = self._split(theta)
         W = w / coordinates.scale
-        origin = 0.0 if self.origin is None else self.origin
         if self.fit_intercept:
-            b = b + W @ (origin - coordinates.center)
+            b = b + W @ ((0.0 if origin is None else origin) - coordinates.center)
         return W, b
 
     def with_loss(self, loss: Loss) -> Objective:
@@ -226,17 +288,18 @@ class Objective:
             taken[query.want] = last = first + len(query.theta)
             part = sums.parts[order.index(query.want)]
             part = PointSums._make(None if a is None else a[first:last] for a in part)
-            answers.append(self._answer(part, query, model))
+            answers.append(self._answer(part, query, model, self.origin))
         return answers
 
-    def _answer(self, sums: PointSums, query: Query, model: Model) -> Answer:
+    def _answer(self, sums: PointSums, query: Query, model: Model, origin: Array | None) -> Answer:
+        """From sums whose derivatives were taken about ``origin``."""
         center, scale = model.coordinates
         penalty = model.penalty
         W = self._split(query.theta)[0] / scale
         value = sums.value / self.total + penalty.value(W).sum(axis=-1)
         if sums.grad_w is None or sums.grad_b is None:
             return Answer(value)
-        delta = (center if self.origin is None else center - self.origin) if self.fit_intercept else 0.0
+        delta = (center if origin is None else center - origin) if self.fit_intercept else 0.0
         grad_w = (sums.grad_w - delta * sums.grad_b[..., None]) / (self.total * scale) + penalty.grad(W) / scale
         grad = self._join(grad_w, sums.grad_b / self.total)
         if sums.diag_ww is not None and sums.diag_wb is not None and sums.diag_bb is not None:
@@ -335,9 +398,25 @@ class Objective:
         fall = np.sum(penalty.change(u, v, g_w)) + 0.5 * c * np.sum(move**2)
         return float(max(total - fall, 0.0))
 
+    def statistical_tol(self, solver: Solver, value: float, scale: float) -> float:
+        """The tolerance at which no coefficient is further than 0.01 standard errors from the minimum.
+
+        By Cauchy and Schwarz |Δw_j| / se_j ≤ √(S ΔᵀHΔ / φ) = √(2 S δ / φ), with δ the decrement. Where it comes from a
+        sample, half of that.
+        """
+        dispersion = 1.0 if self.loss.known_dispersion else 2 * value
+        error = STANDARD_ERRORS / 2 if solver.sampling else STANDARD_ERRORS
+        return float(np.sqrt(error**2 * dispersion / (2 * self.total * scale)))
+
     def _standard_coordinates(self, penalty: Penalty) -> Coordinates:
         center, spread = self.standardised
         return Coordinates(center, penalty.even(np.sqrt(spread**2 + penalty.curvature / self.curvature)))
+
+    def penalty_curvature(self, model: Model) -> Array:
+        """(p,) the second derivative of the smooth part of Ω in each θ."""
+        full = np.zeros(self.free.shape)
+        full[:, :-1] = model.penalty.curvature / np.square(model.coordinates.scale)
+        return np.asarray(full[self.free])
 
     def nonsmooth(self, model: Model) -> ThetaPenalty:
         """The part of Ω that has no gradient, as a function of θ."""

@@ -28,6 +28,8 @@ class Penalty(Protocol):
     @property
     def separable(self) -> bool: ...  # a sum over coefficients
     @property
+    def l1_only(self) -> bool: ...  # L1 is all that has no gradient
+    @property
     def curvature(self) -> Number: ...  # of the smooth part, for each coefficient
     @property
     def none(self) -> bool: ...  # Ω = 0 everywhere
@@ -71,6 +73,10 @@ class ElasticNet:
     @property
     def bounded(self) -> bool:
         return bool(np.any(np.isfinite(self.lower)) or np.any(np.isfinite(self.upper)))
+
+    @property
+    def l1_only(self) -> bool:
+        return not self.bounded
 
     @property
     def none(self) -> bool:
@@ -144,6 +150,7 @@ class GroupLasso:
     scale: Number = 1.0
     smooth = False
     separable = False
+    l1_only = False
     none = False
 
     @property

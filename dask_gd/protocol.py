@@ -69,6 +69,8 @@ class Solver(Protocol):
 
     standardised: bool  # True: works in coordinates where every column has mean 0 and unit variance
     proximal: bool  # True: its field ``nonsmooth`` takes a penalty that has no gradient
+    sampling: bool  # True: asks for the Hessian on a row sample
+    certified: bool  # True: the decrement of its states comes from a Hessian
 
     def init(self, theta: Array) -> Conversation: ...  # returns the first State
     def step(self, state: Any) -> Conversation: ...  # returns the next State
@@ -83,6 +85,7 @@ class Block(NamedTuple):
     y: Any  # (n,) targets
     weight: Any = None  # (n,) sample weights
     offset: Any = None  # (n,) added to the margins
+    fold: Any = None  # (n,) the number of the test fold that a row belongs to
 
     @property
     def n_rows(self) -> int:
@@ -141,6 +144,27 @@ class Kernel(Protocol):
     def __call__(self, block: Block) -> Any: ...  # anything that can be added
 
 
+class Extent(NamedTuple):
+    """The shape of the data and of the machines, as far as it is known before anything is read."""
+
+    n_rows: float  # nan: not known
+    n_features: int
+    n_blocks: int = 1
+    itemsize: int = 8
+    sparse: bool = False
+    density: float = 1.0  # share of the entries that are stored; nan: not known
+    workers: int = 0  # processes of a cluster; 0: this process
+    threads: int = 1  # of all workers together
+    memory: float = np.inf  # bytes, of all workers together
+    resident: bool = True  # False: read again in every sweep
+
+    @property
+    def nbytes(self) -> float:
+        """Of X; nan where that is not known."""
+        per_entry = self.itemsize + 4 if self.sparse else self.itemsize
+        return self.n_rows * self.n_features * self.density * per_entry
+
+
 class SweepCost(NamedTuple):
     """What one sweep cost."""
 
@@ -159,6 +183,8 @@ class Engine(Protocol):
     n_sweeps: int
     cost: SweepCost  # of the latest sweep
 
+    @property
+    def extent(self) -> Extent: ...
     def sweep(self, kernel: Kernel) -> Any: ...
     def replace(self, transform: Callable[[Block], Block]) -> None: ...
     def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any: ...  # a fit, where the data are

@@ -70,7 +70,7 @@ def test_estimators_document_themselves(name):
 def test_fitted_attributes_are_documented(name):
     cls = getattr(dask_gd, name)
     X, y = [[0.0], [1.0], [2.0], [3.0]], [1, 2, 1, 2]
-    model = cls().fit(X, y)
+    model = (cls(cv=2) if "cv" in inspect.signature(cls).parameters else cls()).fit(X, y)
     for attribute in vars(model):
         if attribute.endswith("_"):
             assert attribute in cls.__doc__, attribute
@@ -79,7 +79,7 @@ def test_fitted_attributes_are_documented(name):
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_public_methods_are_documented(name):
     cls = getattr(dask_gd, name)
-    for method in ("fit", "predict", "score", "decision_function", "predict_proba", "predict_log_proba"):
+    for method in ("fit", "explain", "predict", "score", "decision_function", "predict_proba", "predict_log_proba"):
         if hasattr(cls, method):
             doc = inspect.getdoc(getattr(cls, method))
             assert "Returns\n-------" in doc, method
@@ -89,7 +89,11 @@ def test_public_methods_are_documented(name):
 def test_other_public_names_are_documented(name):
     item = getattr(dask_gd, name)
     assert item.__doc__
-    assert issubclass(item, Exception)  # warnings are exceptions too
+    if inspect.isfunction(item):
+        for section in ("Parameters", "Returns", "Raises", "References", "Examples"):
+            assert f"\n    {section}\n    {'-' * len(section)}\n" in item.__doc__
+    else:
+        assert issubclass(item, Exception)  # warnings are exceptions too
 
 
 def test_all_is_what_there_is():

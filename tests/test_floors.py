@@ -14,12 +14,15 @@ FLOORS = {
     "penalties": 0,
     "exceptions": 0,
     "objective": 1,
+    "expansion": 1,
     "kernels": 1,
     "solvers": 1,
     "engine": 2,
     "fitting": 3,
     "planner": 3,
     "continuation": 3,
+    "starts": 3,
+    "paths": 3,
     "callbacks": 3,
     "checkpoint": 3,
     "inference": 3,
@@ -30,7 +33,7 @@ FLOORS = {
     "__main__": 6,
 }
 OPEN_FLOORS = {0, 3}  # whose files may know their neighbours
-NEIGHBOURS = {("objective", "kernels")}
+NEIGHBOURS = {("objective", "kernels"), ("objective", "expansion"), ("expansion", "kernels")}
 DASK = {"dask", "distributed"}
 # Everything that touches Dask goes through the engine; the demonstration is a user of ours.
 MAY_IMPORT_DASK = {"__main__.py": DASK | {"dask.array"}}

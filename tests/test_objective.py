@@ -14,8 +14,11 @@ from dask_gd.objective import Model, Objective
 from dask_gd.penalties import ElasticNet
 from dask_gd.protocol import GRADIENT, HESSIAN, VALUE, Block, Query
 from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCholesky
+from dask_gd.starts import take_block_rows
 
+HALF = slice(None, None, 2)
 F64 = np.dtype(np.float64)
+HALF = slice(None, None, 2)
 LOSS = {"squared": Squared(), "logistic": Logistic(), "softmax": Softmax(3)}
 
 
@@ -54,7 +57,10 @@ class Problem:
         ]
         self.engine = LocalEngine(self.blocks)
         moments = self.engine.sweep(MomentsKernel(d, loss != "squared"))
-        self.objective = Objective(self.loss, moments, fit_intercept=intercept, dtype=F64, sparse=sparse)
+        (sample,) = local_blocks(stored, self.y, self.weight, self.offset)
+        self.objective = Objective(
+            self.loss, moments, fit_intercept=intercept, dtype=F64, sparse=sparse, sample=take_block_rows(sample, HALF)
+        )
         self.engine.n_sweeps = 0
 
     def value(self, coef, intercept, penalty):

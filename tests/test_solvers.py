@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.special
 
 from dask_gd.objective import ThetaPenalty
 from dask_gd.penalties import ElasticNet, GroupLasso
-from dask_gd.protocol import DIAGONAL, GRADIENT, HESSIAN, PRODUCT, Answer
+from dask_gd.protocol import DIAGONAL, GRADIENT, HESSIAN, PRODUCT, SAMPLED, Answer
 from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCG, NewtonCholesky
 from dask_gd.solvers.lbfgs import two_loop
 from dask_gd.solvers.line_search import search, search_points, sufficient
@@ -70,10 +71,10 @@ def logistic(alpha, seed=0):
         return np.logaddexp(0, -Z @ t).mean() + 0.5 * alpha * t @ t
 
     def grad(t):
-        return -Z.T @ (1 / (1 + np.exp(Z @ t))) / len(Z) + alpha * t
+        return -Z.T @ scipy.special.expit(-Z @ t) / len(Z) + alpha * t
 
     def hess(t):
-        p = 1 / (1 + np.exp(Z @ t))
+        p = scipy.special.expit(-Z @ t)
         return (Z.T * (p * (1 - p))) @ Z / len(Z) + alpha * np.eye(4)
 
     t = np.zeros(4)
@@ -182,12 +183,20 @@ def l1_only(name):
 
 
 def answer(function, query):
+    if query.want == SAMPLED:
+        return Answer(np.zeros(0), hess=np.array([sampled(function.hess(t)) for t in query.theta]))
     if query.want == PRODUCT:
         products = [function.hess(t) @ u for t, u in zip(query.theta, query.direction, strict=True)]
         return Answer(np.array([function.whole(t) for t in query.theta]), hess_product=np.array(products))
     parts = {"value": function.whole, "grad": function.grad, "hess": function.hess}
     parts["hess_diag"] = lambda t: np.diag(function.hess(t))
     return Answer(**{name: np.array([parts[name](t) for t in query.theta]) for name in query.want})
+
+
+def sampled(hess):
+    """What a row sample may say of a Hessian: each direction's curvature is off by up to a half."""
+    scale = 1 + 0.25 * np.cos(np.arange(len(hess)))
+    return hess * scale * scale[:, None]
 
 
 def talk(conversation, function):

@@ -55,6 +55,8 @@ def solvers_of(cls):
             continue
         if cls.__name__ in ("Lasso", "ElasticNet") and not SOLVERS[name].proximal:
             continue
+        if cls.__name__ in INDIRECT and SOLVERS[name].sampling:
+            continue  # refused: a row sample says nothing of kinks and scales
         yield name
 
 

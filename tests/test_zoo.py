@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from dask_gd.continuation import minimise_with_kinks, minimise_with_scale, start_inside
+from dask_gd.continuation import minimise_with_kinks, minimise_with_scale
 from dask_gd.engine import LocalEngine
 from dask_gd.fitting import Fit, minimise
 from dask_gd.kernels import MomentsKernel
 from dask_gd.losses import LOSSES
 from dask_gd.objective import Model, Objective
 from dask_gd.penalties import ElasticNet, GroupLasso
+from dask_gd.planner import samples_tell
 from dask_gd.protocol import VALUE, Block, Query
 from dask_gd.solvers import SOLVERS, GradientDescent
+from dask_gd.starts import start_inside, take_block_rows
 
 N, D, K = 200, 6, 3
 F64 = np.dtype(np.float64)
@@ -98,7 +100,8 @@ def problem(name, kind):
     blocks = [Block(i, stored[r] if kind == "sparse" else np.ascontiguousarray(X[r]), y[r]) for i, r in enumerate(rows)]
     engine = LocalEngine(blocks, serial=True)
     moments = engine.sweep(MomentsKernel(D, loss.classification))
-    objective = Objective(loss, moments, fit_intercept=True, dtype=F64, sparse=kind == "sparse")
+    sample = take_block_rows(Block(0, stored, y), slice(None, None, 2))
+    objective = Objective(loss, moments, fit_intercept=True, dtype=F64, sparse=kind == "sparse", sample=sample)
     return Problem(objective, engine, 1 / moments.std)
 
 
@@ -114,13 +117,14 @@ def strength(name, kind):
     return float(np.abs(grad[:, :-1]).max())
 
 
-def takes(name, penalty):
-    """Whether a solver can honour a penalty: as the planner has it."""
+def takes(name, penalty, loss):
+    """Whether a solver can honour a penalty and a loss: as the planner has it."""
     make = ZOO[name]()
+    if make.sampling and not samples_tell(loss):
+        return False
     if penalty.smooth:
         return True
-    l1_alone = penalty.separable and not penalty.bounded
-    return make.proximal and (l1_alone or not getattr(make, "l1_only", False))
+    return make.proximal and (penalty.l1_only or not getattr(make, "l1_only", False))
 
 
 def near(value, best):
@@ -163,7 +167,7 @@ REPRESENTATIVE = ["squared_error", "log_loss", "multinomial", "poisson"]
 def test_every_solver_reaches_the_optimum(name, penalty):
     p = problem(name, "dense")
     omega = PENALTIES[penalty](strength(name, "dense"), p.units)
-    check(p, omega, [solver for solver in ZOO if takes(solver, omega)])
+    check(p, omega, [solver for solver in ZOO if takes(solver, omega, p.objective.loss)])
 
 
 @pytest.mark.parametrize("kind", ["badly scaled", "sparse"])
@@ -173,7 +177,7 @@ def test_every_solver_reaches_the_optimum_of_hard_data(name, penalty, kind):
     p = problem(name, kind)
     omega = PENALTIES[penalty](strength(name, kind), p.units)
     solvers = UNITLESS if kind == "badly scaled" else ZOO
-    check(p, omega, [solver for solver in solvers if takes(solver, omega)])
+    check(p, omega, [solver for solver in solvers if takes(solver, omega, p.objective.loss)])
 
 
 @pytest.mark.parametrize("penalty", PENALTIES)
@@ -183,7 +187,7 @@ def test_every_solver_finds_the_scale_too(name, penalty):
     omega = PENALTIES[penalty](strength(name, "dense"), p.units)
     reached = {}
     for solver in UNITLESS:
-        if takes(solver, omega):
+        if takes(solver, omega, p.objective.loss):
             fit = Fit(ZOO[solver](), omega, *p.objective.start(), SWEEPS, 1e-6)
             (result,) = minimise_with_scale(p.objective, p.engine, [fit], dtype=F64)
             reached[solver] = p.value(result.coef, result.intercept, omega)
@@ -205,7 +209,7 @@ def test_losses_with_kinks(name, penalty):
     omega = PENALTIES[penalty](strength(name, "dense"), p.units)
     reached, stuck = {}, set()
     for solver in SOLVERS:
-        if solver != "gd" and takes(solver, omega) and (solver, penalty) not in SLOW:
+        if solver != "gd" and takes(solver, omega, p.objective.loss) and (solver, penalty) not in SLOW:
             fit = Fit(ZOO[solver](), omega, *p.objective.start(), 1000, 1e-6)
             (result,) = minimise_with_kinks(p.objective, p.engine, [fit], dtype=F64)
             if result.converged:

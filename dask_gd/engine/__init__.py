@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from .blocks import dask_blocks, futures_in, is_dask, is_dask_frame, local_blocks, map_row_chunks
+from ..protocol import Extent
+from .blocks import (
+    dask_blocks,
+    extent_of,
+    fold_numbers,
+    futures_in,
+    is_dask,
+    is_dask_frame,
+    local_blocks,
+    map_row_chunks,
+)
 from .local import LocalEngine, StreamingEngine
 
-__all__ = ["LocalEngine", "StreamingEngine", "is_dask", "is_dask_frame", "map_row_chunks", "open_engine"]
+__all__ = [
+    "LocalEngine",
+    "StreamingEngine",
+    "fold_numbers",
+    "is_dask",
+    "is_dask_frame",
+    "map_row_chunks",
+    "open_engine",
+    "survey",
+]
 
 MEMORY_SHARE = 0.5  # of the memory there is; data that need more are read again in every sweep
 
 
 @contextmanager
 def open_engine(
-    X: Any, y: Any, weight: Any = None, offset: Any = None, *, targets: str = "numbers", resident: bool = True
+    X: Any,
+    y: Any,
+    weight: Any = None,
+    offset: Any = None,
+    *,
+    targets: str = "numbers",
+    fold: Any = None,
+    resident: bool = True,
 ) -> Iterator[Any]:
     """The engine for these data: in this process where they are in memory, on the ambient cluster, or on Dask's own
     scheduler; everything it holds is released at the end.
@@ -26,13 +53,15 @@ def open_engine(
     ----------
     X : ndarray, CSR array (both checked by the caller) or dask collection of shape (n, d)
     y, weight, offset : ndarray or dask collection of shape (n,), or None
+    fold : ndarray or dask array of int of shape (n,), or None
+        The test fold of each row.
     targets : {"numbers", "columns", "labels"}
         "numbers": y becomes float64. "columns": so, and y may have several. "labels": y is kept as it is.
     resident : bool
         False: a dask X is read once and not kept.
     """
     if not is_dask(X):
-        engine: Any = LocalEngine(local_blocks(X, y, weight, offset), serial=_in_worker())
+        engine: Any = LocalEngine(local_blocks(X, y, weight, offset, fold), serial=_in_worker())
         try:
             yield engine
         finally:
@@ -42,13 +71,31 @@ def open_engine(
         client = _ambient_client(stack, (X, y, weight, offset))
         if client is not None:
             stack.enter_context(client.as_current())
-        source = dask_blocks(X, y, weight, offset, targets=targets)
+        source = dask_blocks(X, y, weight, offset, targets=targets, fold=fold)
         if not resident:
             engine = StreamingEngine(source) if client is None else _streaming(client, source)
         else:
             engine = _on_this_machine(source) if client is None else _on_cluster(client, source)
         stack.callback(engine.close)
         yield engine
+
+
+def survey(X: Any) -> Extent:
+    """The shape of the data and of the machines that a fit would use; nothing is loaded."""
+    import psutil
+
+    extent = extent_of(X)
+    if not is_dask(X):
+        return extent._replace(threads=os.cpu_count() or 1)
+    with ExitStack() as stack:
+        client = _ambient_client(stack, (X,))
+        if client is None:
+            extent = extent._replace(threads=os.cpu_count() or 1, memory=float(psutil.virtual_memory().available))
+        else:
+            from .cluster import on_cluster
+
+            extent = on_cluster(client, extent)
+    return extent._replace(resident=not extent.nbytes > MEMORY_SHARE * extent.memory)
 
 
 def _in_worker() -> bool:
@@ -111,11 +158,9 @@ def _streaming(client: Any, source: Any) -> Any:
 
 
 def _on_cluster(client: Any, source: Any) -> Any:
-    from .cluster import ClusterEngine, ClusterStreamingEngine, load_blocks, wait
+    from .cluster import ClusterEngine, ClusterStreamingEngine, load_blocks, on_cluster, wait
 
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    limits = [w["memory_limit"] for w in workers.values()]
-    limit = MEMORY_SHARE * sum(limits) if limits and all(limits) else float("inf")
+    limit = MEMORY_SHARE * on_cluster(client, source.extent).memory
     if source.nbytes <= limit or futures_in(source.inputs):
         return ClusterEngine(client, source)
     # Too large as declared (a sparse array declares its dense size), or unknown: see what a few blocks really weigh.

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..exceptions import DataError
-from ..protocol import Array, Block
+from ..protocol import Array, Block, Extent
 
 LOCAL_BLOCK_BYTES = 8 * 2**20  # NumPy input is cut into blocks of this size, so that all cores can work
 
@@ -22,8 +22,14 @@ class Source(NamedTuple):
     """Blocks not loaded yet."""
 
     blocks: list[Any]  # Delayed objects, each yielding one Block
-    nbytes: float  # of X; nan where the chunk lengths are unknown
+    extent: Extent
     inputs: tuple[Any, ...]  # the dask collections the blocks are made of
+
+    @property
+    def nbytes(self) -> float:
+        """Of a dense X; nan where the chunk lengths are unknown. A sparse X weighs less."""
+        extent = self.extent
+        return extent.n_rows * extent.n_features * extent.itemsize
 
 
 def is_dask(value: Any) -> bool:
@@ -50,7 +56,9 @@ def float_dtype(dtype: Any) -> np.dtype:
     return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
 
 
-def make_block(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, targets: str) -> Block:
+def make_block(
+    index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, targets: str, fold: Any = None
+) -> Block:
     """Fuse the pieces of one row chunk; the column chunks of X are joined.
 
     Raises
@@ -65,6 +73,7 @@ def make_block(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: 
             as_targets(y, targets),
             None if weight is None else _as_vector(weight, "sample_weight"),
             None if offset is None else _as_vector(offset, "offset"),
+            None if fold is None else np.ascontiguousarray(fold, dtype=np.intp),
         )
     except (ValueError, TypeError) as error:
         raise DataError(f"{error} (block {index})") from error
@@ -113,12 +122,11 @@ def _as_vector(values: Any, name: str) -> Array:
     return np.ascontiguousarray(vector, dtype=float_dtype(vector.dtype))
 
 
-def local_blocks(X: Any, y: Array, weight: Array | None, offset: Array | None) -> list[Block]:
+def local_blocks(
+    X: Any, y: Array, weight: Array | None, offset: Array | None, fold: Array | None = None
+) -> list[Block]:
     """Blocks of data that are in memory already; the cut depends on the shape of X alone."""
-    n = X.shape[0]
-    size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
-    rows = max(1, math.ceil(n / max(1, math.ceil(size / LOCAL_BLOCK_BYTES))))
-    cuts = [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
+    cuts = row_cuts(X)
     return [
         Block(
             i,
@@ -126,13 +134,34 @@ def local_blocks(X: Any, y: Array, weight: Array | None, offset: Array | None) -
             y[cut],
             None if weight is None else weight[cut],
             None if offset is None else offset[cut],
+            None if fold is None else fold[cut],
         )
         for i, cut in enumerate(cuts)
     ]
 
 
-def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str) -> Source:
-    """Delayed blocks of a dask X; y, weights and offset may be dask or in memory and chunked in any way.
+def row_cuts(X: Any) -> list[slice]:
+    """How the rows of an array in memory are cut."""
+    n = X.shape[0]
+    size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
+    rows = max(1, math.ceil(n / max(1, math.ceil(size / LOCAL_BLOCK_BYTES))))
+    return [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
+
+
+def fold_numbers(X: Any, sizes: Array) -> Any:
+    """The fold of every row of X, folds of these sizes one after the other; lazy where X is."""
+    ends = np.cumsum(sizes)
+    if not is_dask(X):
+        return np.repeat(np.arange(len(sizes)), sizes)
+    import dask.array as da
+
+    X = as_dask_array(X)
+    rows = da.arange(int(ends[-1]), chunks=(X.chunks[0],))
+    return rows.map_blocks(partial(np.searchsorted, ends, side="right"), dtype=np.intp)
+
+
+def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold: Any = None) -> Source:
+    """Delayed blocks of a dask X; y, weights, offset and folds may be dask or in memory and chunked in any way.
 
     Raises
     ------
@@ -148,7 +177,7 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str) -> So
         raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
     if X.dtype.kind == "c":
         raise ValueError("Complex data not supported")
-    vectors = {"y": y, "sample_weight": weight, "offset": offset}
+    vectors = {"y": y, "sample_weight": weight, "offset": offset, "fold": fold}
     given: dict[str, Any] = {
         name: as_dask_array(v) if is_dask(v) else np.asarray(v) for name, v in vectors.items() if v is not None
     }
@@ -169,10 +198,23 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str) -> So
             pieces["sample_weight"][i] if weight is not None else None,
             pieces["offset"][i] if offset is not None else None,
             targets,
+            pieces["fold"][i] if fold is not None else None,
         )
         for i in range(X.numblocks[0])
     ]
-    return Source(blocks, float(X.nbytes), (X, *given.values()))
+    return Source(blocks, extent_of(X), (X, *given.values()))
+
+
+def extent_of(X: Any) -> Extent:
+    """The shape of an array of any kind, nothing loaded."""
+    if is_dask(X):
+        X = as_dask_array(X)
+        sparse, blocks = sp.issparse(X._meta), X.numblocks[0]
+        density = math.nan if sparse else 1.0
+    else:
+        sparse, blocks = sp.issparse(X), len(row_cuts(X))
+        density = X.nnz / max(X.shape[0] * X.shape[1], 1) if sparse else 1.0
+    return Extent(float(X.shape[0]), int(X.shape[1]), blocks, float_dtype(X.dtype).itemsize, sparse, density)
 
 
 def _align(X: Any, given: dict[str, Any], *, columns: bool) -> tuple[Any, dict[str, Any]]:

@@ -14,7 +14,7 @@ import distributed
 from distributed.scheduler import KilledWorker
 
 from ..exceptions import FitInterrupted
-from ..protocol import Block, Engine, Kernel, SweepCost
+from ..protocol import Block, Engine, Extent, Kernel, SweepCost
 from .batch import BatchResult, Opaque, aligned, apply, run_batch
 from .blocks import Source
 from .local import LocalEngine, StreamingEngine
@@ -66,6 +66,11 @@ class ClusterEngine:
         self._blocks = dict(loaded or {})
         self._parcels: list[Parcel] = []
         self._threads: dict[str, int] = {}  # of each worker; asked again (7 ms) only when a round was disturbed
+
+    @property
+    def extent(self) -> Extent:
+        """The shape of the source and the size of the cluster."""
+        return on_cluster(self.client, self.source.extent)
 
     # -- residency -----------------------------------------------------------------------------------------------
 
@@ -249,6 +254,11 @@ class ClusterStreamingEngine(StreamingEngine):
         super().__init__(source)
         self.client = client
 
+    @property
+    def extent(self) -> Extent:
+        """The shape of the source and the size of the cluster."""
+        return on_cluster(self.client, self.source.extent._replace(resident=False))
+
     def _compute(self, tasks: list[Any]) -> Any:
         futures = self.client.compute(tasks, optimize_graph=False, retries=2)
         try:
@@ -261,6 +271,14 @@ class ClusterStreamingEngine(StreamingEngine):
         except BaseException:
             self.client.cancel(futures)
             raise
+
+
+def on_cluster(client: Any, extent: Extent) -> Extent:
+    """With the workers, threads and memory of a cluster."""
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    limits = [worker["memory_limit"] for worker in workers]
+    memory = float(sum(limits)) if limits and all(limits) else float("inf")
+    return extent._replace(workers=len(limits), threads=sum(worker["nthreads"] for worker in workers), memory=memory)
 
 
 def load_blocks(client: Any, source: Source, indices: Iterable[int]) -> dict[int, Any]:

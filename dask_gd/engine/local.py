@@ -9,8 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 import dask
+import numpy as np
 
-from ..protocol import Block, Engine, Kernel, SweepCost
+from ..protocol import Block, Engine, Extent, Kernel, SweepCost
 from .batch import BatchResult, Opaque, join, run_batch, run_resident, run_streamed
 from .blocks import Source
 from .tree import Tree
@@ -36,6 +37,19 @@ class LocalEngine:
         self.serial = serial or len(blocks) == 1 or nbytes <= SERIAL_BYTES
         self.n_sweeps = 0
         self.cost = SweepCost()
+
+    @property
+    def extent(self) -> Extent:
+        """The shape of the blocks."""
+        first = self.blocks[0].X
+        rows = sum(block.n_rows for block in self.blocks)
+        sparse = not isinstance(first, np.ndarray)
+        stored = sum(block.X.nnz for block in self.blocks) if sparse else 0
+        density = stored / max(rows * first.shape[1], 1) if sparse else 1.0
+        threads = 1 if self.serial else os.cpu_count() or 1
+        return Extent(
+            float(rows), first.shape[1], len(self.blocks), first.dtype.itemsize, sparse, density, threads=threads
+        )
 
     def sweep(self, kernel: Kernel) -> Any:
         """Run ``kernel`` on every block and add the results in the fixed tree."""
@@ -87,6 +101,11 @@ class StreamingEngine:
         self.transforms: list[Callable[[Block], Block]] = []
         self.n_sweeps = 0
         self.cost = SweepCost()
+
+    @property
+    def extent(self) -> Extent:
+        """The shape of the source."""
+        return self.source.extent._replace(threads=os.cpu_count() or 1, resident=False)
 
     def sweep(self, kernel: Kernel) -> Any:
         """Run ``kernel`` on every block as it is loaded, drop the block, add the results in the fixed tree."""

@@ -19,22 +19,26 @@ ORDER = {VALUE: 0, GRADIENT: 1, HESSIAN: 2, EXPECTED: 2, DIAGONAL: 2, PRODUCT: 2
 class LossKernel:
     """Σ s ℓ and its derivatives at every point; ``origin`` (d,) is subtracted from the rows of a dense X, or None.
 
-    Work is done in slices of rows that stay in the cache, in the precision of X; sums are kept in float64.
+    Work is done in slices of rows that stay in the cache, in the precision of X (``exact``: in float64); sums are kept
+    in float64.
     """
 
     loss: Loss
     points: tuple[Points, ...]
     origin: Array | None = None
     name: str = "gradient"
+    exact: bool = False
 
     def __call__(self, block: Block) -> Sums:
         X = block.X
         columns = max((p.W.shape[0] * p.W.shape[1] for p in self.points), default=1)
-        dtype = X.dtype
+        dtype = np.dtype(np.float64) if self.exact else X.dtype
         origin = None if self.origin is None else np.array(self.origin, dtype=dtype)
         groups = [_Accumulator(self.loss, points, dtype, block.y.dtype) for points in self.points]
-        for rows in row_slices(X, columns):
-            Xr = take_rows(X, rows)
+        # A sparse Gram matrix is added up densely: once for the block, not once a slice.
+        whole = not isinstance(X, np.ndarray) and any("hess" in p.want for p in self.points)
+        for rows in [slice(0, X.shape[0])] if whole else row_slices(X, columns):
+            Xr = take_rows(X, rows).astype(dtype, copy=False)
             if origin is not None:
                 Xr = Xr - origin
             y = block.y[rows].T  # of several outputs: rows last, as everywhere in a loss

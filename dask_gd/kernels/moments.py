@@ -102,10 +102,9 @@ class MomentsKernel:
             return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d), problem=(block.index, message))
         weight = block.weight
         with np.errstate(over="ignore", invalid="ignore"):
-            mean, m2 = (_dense_moments if isinstance(block.X, np.ndarray) else _sparse_moments)(block.X, weight)
+            mean, m2, total = column_moments(block.X, weight)
         if not (np.isfinite(mean).all() and np.isfinite(m2).all()):
             return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d), problem=(block.index, _name_nonfinite(block.X)))
-        total = float(block.n_rows if weight is None else weight.sum(dtype=np.float64))
         used = block.n_rows if weight is None else int(np.count_nonzero(weight))
         min_weight = 1.0 if weight is None else float(weight.min(where=weight > 0, initial=np.inf))
         y_mean: Any = 0.0
@@ -148,7 +147,7 @@ def _common(a: Any, b: Any) -> Any:
 def shape_problem(block: Block, n_features: int) -> str | None:
     """What is wrong with the lengths and widths of a block, in scikit-learn's words; None: nothing."""
     n, d = block.X.shape
-    lengths = [n] + [len(a) for a in (block.y, block.weight, block.offset) if a is not None]
+    lengths = [n] + [len(a) for a in (block.y, block.weight, block.offset, block.fold) if a is not None]
     if len(set(lengths)) > 1:
         return f"Found input variables with inconsistent numbers of samples: {lengths}"
     if d != n_features:
@@ -194,6 +193,12 @@ def _name_nonfinite(X: Any) -> str:
         return f"Input X contains {what} (their squares overflow float64)"
     column = np.nonzero(found)[1] if isinstance(X, np.ndarray) else X.indices[found]
     return f"Input X contains {what} ({np.count_nonzero(column == column.min())} in column {column.min()})"
+
+
+def column_moments(X: Any, weight: Array | None) -> tuple[Array, Array, float]:
+    """Mean and centred sum of squares of each column, and the sum of weights."""
+    mean, m2 = (_dense_moments if isinstance(X, np.ndarray) else _sparse_moments)(X, weight)
+    return mean, m2, float(X.shape[0] if weight is None else weight.sum(dtype=np.float64))
 
 
 def _dense_moments(X: Array, weight: Array | None) -> tuple[Array, Array]:

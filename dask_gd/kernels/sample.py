@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,21 +14,50 @@ from ..protocol import Array, Block
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows of several blocks, in the order of the blocks."""
+    """Rows of several blocks, in the order of the blocks: of all rows those with the ``size`` lowest keys.
+
+    Whatever the order of additions, the same rows are left (bottom-k sampling).
+    """
 
     X: Any  # (m, d)
     y: Array
     weight: Array | None
     offset: Array | None
+    keys: Array  # (m,) uniform on [0, 1)
+    size: int
 
     def __add__(self, other: Sample) -> Sample:
         join = np.concatenate if isinstance(self.X, np.ndarray) else _stack
-        return Sample(
+        both = Sample(
             join([self.X, other.X]),
             np.concatenate([self.y, other.y]),
             None if self.weight is None or other.weight is None else np.concatenate([self.weight, other.weight]),
             None if self.offset is None or other.offset is None else np.concatenate([self.offset, other.offset]),
+            np.concatenate([self.keys, other.keys]),
+            self.size,
         )
+        return both.lowest(self.size)
+
+    def lowest(self, size: int) -> Sample:
+        """The rows of the lowest keys, no more than ``size``."""
+        if len(self.keys) <= size:
+            return replace(self, size=size)
+        return replace(self.take(np.sort(np.argpartition(self.keys, size)[:size])), size=size)
+
+    def take(self, rows: Array) -> Sample:
+        """Some of the rows."""
+        weight, offset = (None if a is None else a[rows] for a in (self.weight, self.offset))
+        return Sample(self.X[rows], self.y[rows], weight, offset, self.keys[rows], self.size)
+
+    def encoded(self, transform: Callable[[Block], Block]) -> Sample:
+        """With y and weights as the transform makes them."""
+        block = transform(self.block)
+        return replace(self, y=block.y, weight=block.weight)
+
+    @property
+    def block(self) -> Block:
+        """The rows as one block."""
+        return Block(0, self.X, self.y, self.weight, self.offset)
 
 
 def _stack(parts: list[Any]) -> Any:
@@ -36,14 +66,15 @@ def _stack(parts: list[Any]) -> Any:
 
 @dataclass(frozen=True)
 class SampleKernel:
-    """Each row with probability ``share``, by a generator that the block's index seeds: the same rows every time."""
+    """Every row whose key is below ``share``; of those no more than ``size``. The block's index seeds its keys.
 
-    share: float
-    name: str = "sample"
+    The share keeps the parts of the sample small where the number of rows is known; 1.0 is right for any number.
+    """
+
+    size: int
+    share: float = 1.0
 
     def __call__(self, block: Block) -> Sample:
-        n = block.n_rows
-        rng = np.random.default_rng(block.index)
-        rows = np.sort(rng.choice(n, rng.binomial(n, self.share), replace=False)) if n else np.zeros(0, dtype=np.intp)
-        pick = [None if a is None else a[rows] for a in (block.weight, block.offset)]
-        return Sample(block.X[rows], block.y[rows], *pick)
+        keys = np.random.default_rng(block.index).random(block.n_rows)
+        every = Sample(block.X, block.y, block.weight, block.offset, keys, self.size)
+        return every.take(np.flatnonzero(keys < self.share)).lowest(self.size)

@@ -4,17 +4,20 @@ from .generalized import GammaRegressor, GeneralizedLinearRegressor, PoissonRegr
 from .gradient_descent import GDClassifier, GDRegressor
 from .least_squares import ElasticNet, Lasso, LinearRegression, Ridge
 from .logistic import LogisticRegression
+from .path import ElasticNetCV, LassoCV, enet_path, lasso_path
 from .robust import HuberRegressor, QuantileRegressor
 from .svm import LinearSVC
 
 __all__ = [
     "ElasticNet",
+    "ElasticNetCV",
     "GDClassifier",
     "GDRegressor",
     "GammaRegressor",
     "GeneralizedLinearRegressor",
     "HuberRegressor",
     "Lasso",
+    "LassoCV",
     "LinearRegression",
     "LinearSVC",
     "LogisticRegression",
@@ -22,4 +25,6 @@ __all__ = [
     "QuantileRegressor",
     "Ridge",
     "TweedieRegressor",
+    "enet_path",
+    "lasso_path",
 ]

@@ -9,19 +9,58 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from ..engine import is_dask, survey
 from ..losses import Logistic, Loss, Softmax, Squared
+from ..planner import Plan
+from ..protocol import Extent
 from ..solvers import SOLVERS
 from .fit import Problem, fit_model
 from .params import check_boolean, check_common
 from .penalty import PenaltySpec
 from .predict import LinearRegressorMixin
-from .start import Start
+from .start import CONSTANT_MODEL, Start
 
 SOLVER_NAMES = ("auto", *(name for name in SOLVERS if name != "gd"))
 
 
-class SparseTag(BaseEstimator):
-    """Takes CSR matrices."""
+class LinearModel(BaseEstimator):
+    """A fit by :func:`fit_model` of the problem that ``_problem`` states; takes CSR matrices."""
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
+        """What the parameters ask for; raises ValueError where they do not go together. ``y`` may be None."""
+        raise NotImplementedError
+
+    def explain(self, X: Any, y: Any = None) -> Plan:
+        """The plan of a fit before anything is read: solver and reason, sweeps, bytes, memory and the runner-up.
+
+        Parameters
+        ----------
+        X : array-like, CSR matrix, dask array or DataFrame of shape (n, d), or Extent
+            Nothing is loaded. A :class:`dask_gd.protocol.Extent` describes data that are not there yet.
+        y : array-like or dask array, optional
+            Tells the number of targets or, if it is in memory, of classes; two are assumed otherwise.
+
+        Returns
+        -------
+        Plan
+            Prints as text; its fields are the numbers. After a fit ``plan_`` has the same with what it took.
+
+        Raises
+        ------
+        ValueError
+            Parameters that do not go together.
+        """
+        problem = self._problem(y)
+        outputs, note = 1, ""
+        if problem.targets == "labels":
+            known = y is not None and not is_dask(y)
+            outputs = len(np.unique(np.asarray(y))) if known else 2
+            note = "" if known else ", two classes assumed"
+        elif problem.targets == "columns" and len(getattr(y, "shape", ())) == 2:
+            outputs = int(y.shape[1])
+        X = X if isinstance(X, Extent) or hasattr(X, "dtype") or is_dask(X) else np.asarray(X)
+        extent = X if isinstance(X, Extent) else survey(X)
+        return problem.plan(f"{type(self).__name__}{note}", extent, problem.loss(outputs), problem.penalty)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -29,25 +68,16 @@ class SparseTag(BaseEstimator):
         return tags
 
 
-class LinearRegressorBase(LinearRegressorMixin, SparseTag):
+class LinearRegressorBase(LinearRegressorMixin, LinearModel):
     """A regressor of one margin (or of one a target): ``coef_``, ``intercept_`` and how it got them."""
 
-    def _fit(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        loss: Callable[[int], Loss],
-        penalty: PenaltySpec,
-        start: Start,
-        targets: str = "numbers",
-    ) -> Any:
-        """Fit, and set what every regressor has; the result of the fit."""
+    def _stated(self, loss: Callable[[int], Loss], penalty: PenaltySpec, start: Start, **more: Any) -> Problem:
+        """The problem of the parameters that every regressor has."""
         check_common(self, SOLVER_NAMES)
-        problem = Problem(
-            penalty, loss, self.solver, self.max_iter, self.tol, self.fit_intercept, targets=targets, start=start
-        )
+        return Problem(penalty, loss, self.solver, self.max_iter, self.tol, self.fit_intercept, start=start, **more)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, problem: Problem) -> Any:
+        """Fit, and set what every regressor has; the result of the fit."""
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         several = len(result.coef) > 1
         self.coef_ = result.coef if several else result.coef[0]

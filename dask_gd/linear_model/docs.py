@@ -18,16 +18,21 @@ upper_bounds : float or array-like of shape (d,), default=None
     Upper bounds, likewise.""",
     "positive": """positive : bool, default=False
     True: coefficients are not below 0.""",
+    "precompute": """precompute : bool or "auto", default="auto"
+    Whether one sweep for the sums of products X'X and X'y answers every question of every solver, so that no iteration
+    costs another; one more sweep refines the last digits where the columns are ill-conditioned. "auto": where d² sums
+    are cheap, up to 4,000 columns. False: every iteration is a sweep.""",
     "solver": """solver : str, default="auto"
-    "newton-cholesky" (few sweeps, a p × p Hessian), "lbfgs" and "newton-cg" (more sweeps, memory for a few vectors;
-    the second for columns that are hard to tell apart); for penalties with L1, groups or bounds "prox-newton" and
-    "fista" in their place, for L1 alone "owlqn" too. "auto" takes the Newton of the two where its
-    Hessian is cheap.
+    "newton-cholesky" (few sweeps, a p × p Hessian), "preconditioned-lbfgs" (a few more, the Hessian of a row sample in
+    its place), "lbfgs" (more, memory for a few vectors) or "newton-cg" (products with the Hessian); for penalties with
+    L1, groups or bounds "prox-newton", "prox-bfgs" and "fista" in their place, for L1 alone "owlqn" too. "auto" weighs
+    sweeps against seconds; ``explain`` says why. A solver that cannot do what is asked is refused.
 max_iter : int, default=1000
     Iterations at the most.
-tol : float or None, default=1e-8
+tol : float, "statistical" or None, default=1e-8
     The fit stops when √((F - F*) / F at the start), as estimated from gradient, prox and curvature, is at most this.
-    No unit of X or y and no repetition of the rows changes it. None: always ``max_iter`` iterations.
+    No unit of X or y and no repetition of the rows changes it. "statistical", of a likelihood: as soon as every
+    coefficient is within 0.01 of its standard error of the minimum. None: always ``max_iter`` iterations.
 warm_start : bool, default=False
     Start from the last fit's coefficients.
 verbose : int, default=0
@@ -38,6 +43,8 @@ converged_ : bool
 history_ : dict of ndarray of shape (n_iter_,)
     "objective" (of the mean form), "grad_norm", "step", "seconds", "rows", "bytes", "tasks" of every iteration.
 solver_ : str
+plan_ : Plan
+    What ``explain`` says, with what the data showed and what the fit took; prints as text.
 n_features_in_, feature_names_in_
     As in scikit-learn.""",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -15,27 +16,32 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
 from ..callbacks import PrintReports, watching
-from ..continuation import minimise_with_kinks, minimise_with_scale, start_inside
-from ..engine import LocalEngine, is_dask, is_dask_frame, open_engine
+from ..continuation import minimise_with_kinks, minimise_with_scale
+from ..engine import is_dask, is_dask_frame, open_engine
 from ..exceptions import DataError, PerfectSeparationWarning
 from ..fitting import Fit, minimise
-from ..kernels import EncodeLabels, Moments, MomentsKernel, Sample, SampleKernel
+from ..kernels import (
+    EncodeLabels,
+    First,
+    FirstKernel,
+    Moments,
+    MomentsKernel,
+    SampleKernel,
+    SquaresKernel,
+)
 from ..losses import Loss
-from ..objective import Model, Objective
-from ..penalties import Penalty
-from ..planner import check_solver, choose_solver
-from ..protocol import VALUE, Array, Block, Callback, Engine, Query, Result
+from ..objective import Objective
+from ..planner import Plan, check_solver, plan, warm_rows
+from ..protocol import Array, Callback, Engine, Extent, Result
 from ..solvers import SOLVERS
+from ..starts import start_from_sample, start_inside
+from .penalty import PenaltySpec
 from .start import CONSTANT_MODEL, Start
 
-SAMPLE_PER_FEATURE = 500  # rows of the sample per feature …
-SAMPLE_BYTES = 4 * 2**20  # … and its size at the most
-SAMPLE_WORTH = 10  # times as many rows as the sample there must be
-RARE_ROWS = 10  # sampled rows that every class and, on average, every parameter must have
-SAMPLE_ITERATIONS = 50
-SAMPLE_TOL = 1e-4
 # Curvature below this share of the largest is rounding of the Gram matrix, whose sums start in the precision of X.
 RANK_TOL = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-15}
+VALUE_ROUNDING = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-13}  # of an objective, relative
+SQUARES_RANK_TOL = {np.dtype(np.float32): 1e-13, np.dtype(np.float64): 1e-15}  # their sums are in float64
 
 
 @dataclass(frozen=True)
@@ -46,16 +52,30 @@ class Problem:
     or of targets to the loss.
     """
 
-    penalty: Callable[[Moments], Penalty]
+    penalty: PenaltySpec
     loss: Callable[[int], Loss]
     solver: str
     max_iter: int
-    tol: float | None
+    tol: float | str | None
     fit_intercept: bool = True
     targets: str = "numbers"  # what y is: "numbers", "columns" of numbers or "labels"
     class_weight: Any = None
     solver_options: tuple[tuple[str, Any], ...] = ()
     start: Start = CONSTANT_MODEL
+    precompute: bool | str = "auto"  # whether a squared loss may answer from sums of products
+
+    def plan(self, title: str, extent: Extent, loss: Loss, penalty: Any) -> Plan:
+        """What a fit to data of this extent would do; ``penalty`` may be its specification."""
+        return plan(
+            title,
+            extent,
+            loss,
+            smooth=penalty.smooth,
+            l1_only=penalty.l1_only,
+            solver=self.solver,
+            max_iter=self.max_iter,
+            precompute=self.precompute,
+        )
 
 
 class Outcome(NamedTuple):
@@ -65,6 +85,7 @@ class Outcome(NamedTuple):
     solver: str
     classes: Array | None
     n_constant: int  # columns left out of an unpenalised fit, because the intercept does all that they could do
+    plan: Plan
 
 
 def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, problem: Problem) -> Outcome:
@@ -80,6 +101,7 @@ def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, p
         The cluster failed for good.
     """
     before = dict(estimator.__dict__)
+    began = time.perf_counter()
     try:
         X, y, sample_weight, offset = check_data(estimator, X, y, sample_weight, offset, problem.targets)
         callbacks = watching() + ((PrintReports(),) if estimator.verbose else ())
@@ -96,6 +118,11 @@ def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, p
     estimator.converged_ = result.converged
     estimator.history_ = result.history
     estimator.solver_ = outcome.solver
+    estimator.plan_ = outcome.plan._replace(
+        title=type(estimator).__name__,
+        actual_sweeps=result.n_sweeps,
+        actual_seconds=time.perf_counter() - began,
+    )
     if outcome.classes is not None:
         estimator.classes_ = outcome.classes
     if outcome.n_constant:
@@ -116,11 +143,13 @@ def fit_model(estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, p
 
 
 def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple[Callback, ...]) -> Outcome:
-    """The fit itself, on any engine: moments, labels, objective, start, loop."""
+    """The fit itself, on any engine: first sweep, labels, plan, objective, start, loop."""
+    before = engine.n_sweeps
     classification = problem.targets == "labels"
-    moments = engine.sweep(MomentsKernel(n_features, classification, None if classification else problem.loss(1)))
-    check_moments(moments, n_features)
-    extra = 1  # the sweep for the moments
+    loss = problem.loss(2 if classification else 1)
+    guess = problem.plan("", engine.extent, loss, problem.penalty)
+    first = first_sweep(engine, guess, MomentsKernel(n_features, classification, None if classification else loss))
+    moments = first.moments
     classes = None
     if classification:
         labels, moments = encode(moments, problem.class_weight)
@@ -128,78 +157,105 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
         classes = labels.classes
     loss = problem.loss(np.size(moments.y_mean) if classes is None else len(classes))
     dtype = np.dtype(moments.dtype)
-    objective = Objective(loss, moments, fit_intercept=problem.fit_intercept, dtype=dtype, sparse=moments.sparse)
     penalty = problem.penalty(moments)
+    plan = problem.plan("", seen(engine.extent, moments), loss, penalty)
+    sample = first.sample
+    if sample is not None and classification:
+        sample = sample.encoded(labels)
+    if (plan.squares and first.squares is None) or plan.sample_rows > (0 if sample is None else sample.size):
+        first = first_sweep(engine, plan, MomentsKernel(n_features, classification))  # the data are not as declared
+        sample = first.sample
+    rows = sample.lowest(plan.sample_rows).block if sample is not None and plan.sample_rows else None
+    objective = Objective(
+        loss,
+        moments,
+        fit_intercept=problem.fit_intercept,
+        dtype=dtype,
+        sparse=moments.sparse,
+        squares=first.squares if plan.squares else None,
+        sample=rows,
+    )
     constant = objective.pin_constant(penalty)
-    name = problem.solver
-    if name == "auto":
-        name = choose_solver(moments.n_rows, objective.free.size, penalty.smooth)
+    name = plan.chosen.solver
     check_solver(name, objective.free.size, loss, penalty)
     if name == "prox-newton" and penalty.smooth:
         name = "newton-cholesky"  # they are the same then, and this one knows what to do with a singular Hessian
     options = dict(problem.solver_options)
     if name == "newton-cholesky":
-        options["rank_tol"] = RANK_TOL[dtype]
+        options["rank_tol"] = (SQUARES_RANK_TOL if plan.squares else RANK_TOL)[dtype]
     if loss.quadratic and name in ("newton-cholesky", "prox-newton"):
         options["reuse"] = np.inf
+    if SOLVERS[name].sampling:
+        options["rounding"] = VALUE_ROUNDING[dtype]
+    solver = SOLVERS[name](**options)
+    statistical = problem.tol == "statistical"
+    if statistical:
+        check_statistical(name, solver, loss)
     coef, intercept, warm = problem.start.point(objective)
-    fit = Fit(SOLVERS[name](**options), penalty, coef, intercept, problem.max_iter, problem.tol)
-    if not warm and name != "gd" and fit.solver.standardised and classification and loss.smooth:
-        rows = min(SAMPLE_PER_FEATURE * (n_features + 1), SAMPLE_BYTES // (dtype.itemsize * n_features))
-        if moments.n_rows >= SAMPLE_WORTH * rows and rows >= RARE_ROWS * objective.size:
-            sample = engine.sweep(SampleKernel(rows / moments.n_rows))
-            fit = start_from_sample(objective, fit, sample, dtype)
-            extra += 1
-    fit, asked = start_inside(objective, engine, fit, dtype)
+    tol = None if isinstance(problem.tol, str) else problem.tol
+    fit = Fit(solver, penalty, coef, intercept, problem.max_iter, tol, statistical)
+    if rows is not None and not warm and warm_rows(plan.extent, loss):
+        fit = start_from_sample(objective, fit, rows, dtype)
+    fit, _ = start_inside(objective, engine, fit, dtype)
     run = minimise
     if loss.n_constant:
         run = minimise_with_scale
     elif not loss.smooth and name != "gd":
         run = minimise_with_kinks
+    if plan.squares:
+        dtype = np.dtype(np.float64)  # the precision of the sums
     result = run(objective, engine, [fit], callbacks, dtype=dtype)[0]
-    result = result._replace(n_sweeps=result.n_sweeps + extra + asked)
-    return Outcome(result, name, classes, constant if penalty.none and moments.n_used > 1 else 0)
+    result = result._replace(n_sweeps=engine.n_sweeps - before)
+    return Outcome(result, name, classes, constant if penalty.none and moments.n_used > 1 else 0, plan)
 
 
-def start_from_sample(objective: Objective, fit: Fit, sample: Sample, dtype: np.dtype) -> Fit:
-    """The fit started at the optimum on a row sample, which is found without a sweep.
+def first_sweep(engine: Engine, plan: Plan, moments: MomentsKernel) -> First:
+    """One sweep for all that the plan wants to know of the data.
 
-    Where the sample does not deserve trust the fit starts as it did: half of the sample is fitted first and must do
-    better on the other half than that start.
+    Raises
+    ------
+    ValueError
+        What is wrong with the data.
     """
-    block = Block(0, sample.X, sample.y, sample.weight, sample.offset)
-    counts = np.bincount(block.y.astype(np.intp), minlength=objective.loss.n_outputs)
-    if counts.min() < RARE_ROWS:
-        return fit
-    halves = [take_block_rows(block, slice(i, None, 2)) for i in range(2)]
-    rough = fit._replace(max_iter=SAMPLE_ITERATIONS, tol=SAMPLE_TOL)
+    sample = None
+    if plan.sample_rows:
+        n = plan.extent.n_rows
+        # more than enough rows, of which those of the lowest keys stay
+        share = plan.sample_rows / n * (1 + 6 / np.sqrt(plan.sample_rows)) if n > 0 else 1.0
+        sample = SampleKernel(plan.sample_rows, float(min(share, 1.0)))
+    first: First = engine.sweep(FirstKernel(moments, SquaresKernel() if plan.squares else None, sample))
+    check_moments(first.moments, moments.n_features)
+    return first
 
-    def optimum(part: Block) -> Result:
-        return minimise(objective.of_weight(part), LocalEngine([part], serial=True), [rough], dtype=dtype)[0]
 
-    half = optimum(halves[0])
-    held_out = objective.of_weight(halves[1])
-    model = Model(fit.penalty, objective.raw)
-    theta = np.stack(
-        [
-            objective.to_theta(*point, objective.raw)
-            for point in ((fit.coef, fit.intercept), (half.coef, half.intercept))
-        ]
+def seen(extent: Extent, moments: Moments) -> Extent:
+    """The extent, with what the first sweep saw."""
+    d = extent.n_features
+    return extent._replace(
+        n_rows=float(moments.n_rows),
+        itemsize=np.dtype(moments.dtype).itemsize,
+        sparse=moments.sparse,
+        density=moments.nonzeros / max(moments.n_rows * d, 1) if moments.sparse else 1.0,
     )
-    query = Query(theta, VALUE)
-    sums = LocalEngine([halves[1]], serial=True).sweep(held_out.kernel([query], [model]))
-    null, better = held_out.finish(sums, [query], [model])[0].value
-    if not (half.converged and better < null):
-        return fit
-    whole = optimum(block)
-    return fit._replace(coef=whole.coef, intercept=whole.intercept) if whole.converged else fit
 
 
-def take_block_rows(block: Block, rows: slice) -> Block:
-    """A block of some of the rows."""
-    parts = (None if a is None else np.ascontiguousarray(a[rows]) for a in (block.y, block.weight, block.offset))
-    X = block.X[rows]
-    return Block(0, np.ascontiguousarray(X) if isinstance(X, np.ndarray) else X, *parts)
+def check_statistical(name: str, solver: Any, loss: Loss) -> None:
+    """Refuse tol="statistical" where no standard error stands behind it.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not loss.likelihood:
+        raise ValueError(
+            f"tol='statistical' needs a loss that is a likelihood, and {type(loss).__name__} is none: give a number."
+        )
+    if not solver.certified:
+        names = ", ".join(repr(key) for key, value in SOLVERS.items() if value.certified)
+        raise ValueError(
+            f"solver={name!r} has no Hessian to tell standard errors from: with tol='statistical' use one of {names}, "
+            "or give tol as a number."
+        )
 
 
 def check_moments(moments: Moments, n_features: int) -> None:

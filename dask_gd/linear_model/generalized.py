@@ -9,8 +9,9 @@ from ..losses import FAMILIES, LINKS, GeneralizedLinear, Loss, Squared
 from ..losses.families import BINOMIAL_LINKS, Binomial, NegativeBinomial, Tweedie
 from .base import LinearRegressorBase, always, penalty_spec
 from .docs import shared_docs
+from .fit import Problem
 from .params import check_option, check_real
-from .start import Start, start_of
+from .start import CONSTANT_MODEL, Start, start_of
 
 FAMILY_NAMES = (*FAMILIES, "tweedie", "binomial")
 # As other libraries write them.
@@ -28,13 +29,13 @@ class GeneralizedLinearBase(LinearRegressorBase):
             pass
         return tags
 
-    def _fit_family(
-        self, X: Any, y: Any, sample_weight: Any, offset: Any, start: Start, l1_ratio: float = 0.0, **more: Any
-    ) -> Any:
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
+        return self._family(start)
+
+    def _family(self, start: Start, l1_ratio: float = 0.0, **more: Any) -> Problem:
         check_real(self, "alpha", low=0.0)
         penalty = penalty_spec(self, float(self.alpha), l1_ratio, **more)
-        self._fit(X, y, sample_weight, offset, always(self._fitted_loss()), penalty, start)
-        return self
+        return self._stated(always(self._fitted_loss()), penalty, start)
 
 
 @shared_docs
@@ -116,7 +117,8 @@ class PoissonRegressor(GeneralizedLinearBase):
         -------
         self
         """
-        return self._fit_family(X, y, sample_weight, offset, start_of(self, coef_init, intercept_init))
+        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
+        return self
 
 
 @shared_docs
@@ -198,7 +200,8 @@ class GammaRegressor(GeneralizedLinearBase):
         -------
         self
         """
-        return self._fit_family(X, y, sample_weight, offset, start_of(self, coef_init, intercept_init))
+        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
+        return self
 
 
 @shared_docs
@@ -291,7 +294,8 @@ class TweedieRegressor(GeneralizedLinearBase):
         -------
         self
         """
-        return self._fit_family(X, y, sample_weight, offset, start_of(self, coef_init, intercept_init))
+        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
+        return self
 
 
 @shared_docs
@@ -450,8 +454,9 @@ class GeneralizedLinearRegressor(GeneralizedLinearBase):
         FitInterrupted
             The cluster failed for good.
         """
+        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
+        return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "l1_ratio", low=0.0, high=1.0)
-        start = start_of(self, coef_init, intercept_init)
-        return self._fit_family(
-            X, y, sample_weight, offset, start, float(self.l1_ratio), center=self.prior_coef, groups=self.groups
-        )
+        return self._family(start, float(self.l1_ratio), center=self.prior_coef, groups=self.groups)

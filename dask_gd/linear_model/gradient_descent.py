@@ -11,12 +11,12 @@ from sklearn.utils.metaestimators import available_if
 from ..losses import LOSSES, Logistic, Loss
 from ..solvers import SOLVERS
 from ..solvers.gradient_descent import LEARNING_RATES, MOMENTUM_RATES
-from .base import SparseTag, always, logistic, penalty_spec
+from .base import LinearModel, always, logistic, penalty_spec
 from .docs import shared_docs
 from .fit import Problem, fit_model
-from .params import check_boolean, check_common, check_option, check_real
+from .params import check_boolean, check_common, check_option, check_real, precompute_of
 from .predict import LinearRegressorMixin, ProbabilityMixin
-from .start import Start, start_of
+from .start import CONSTANT_MODEL, Start, start_of
 from .svm import one_vs_rest
 
 GD_DEFAULTS = {
@@ -41,7 +41,7 @@ def losses_of(*, classification: bool) -> dict[str, Callable[[], Loss]]:
     return found
 
 
-class _Workbench(SparseTag):
+class _Workbench(LinearModel):
     """Parameters that GDRegressor and GDClassifier share."""
 
     def _named_loss(self, *, classification: bool) -> Loss:
@@ -52,7 +52,7 @@ class _Workbench(SparseTag):
         check_option(self, "loss", tuple(known))
         return known[self.loss]()
 
-    def _problem(self, loss: Callable[[int], Loss], start: Start, **more: Any) -> Problem:
+    def _stated(self, loss: Callable[[int], Loss], start: Start, **more: Any) -> Problem:
         check_common(self, ("auto", *SOLVERS))
         check_option(self, "penalty", (None, "l2", "l1", "elasticnet"))
         check_real(self, "alpha", low=0.0)
@@ -139,6 +139,7 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         ρ in [0, 1], of "elasticnet" alone; 1 for "l1" and 0 for "l2".
     fit_intercept : bool, default=True
         False: b = 0.
+    {precompute}
     solver : {"gd", "auto", "lbfgs", "newton-cg", "newton-cholesky", "prox-newton", "fista", "owlqn"}, default="gd"
         Any but "gd" has no learning rate and refuses one. A loss with kinks ("quantile", "hinge") is smoothed by all
         but "gd", which takes subgradients.
@@ -164,9 +165,10 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         no unit of a column changes; X is neither copied nor shifted, and η is in those coordinates.
     max_iter : int, default=1000
         Iterations at the most.
-    tol : float or None, default=1e-4
+    tol : float, "statistical" or None, default=1e-4
         The fit stops when √((F - F*) / F at the start), as estimated from the gradient in standardised units, is at
-        most this. None: always ``max_iter`` iterations.
+        most this. "statistical", of a solver with a Hessian: as soon as every coefficient is within 0.01 of its
+        standard error of the minimum. None: always ``max_iter`` iterations.
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     verbose : int, default=0
@@ -184,6 +186,8 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
     history_ : dict of ndarray of shape (n_iter_,)
         "objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks" of every iteration.
     solver_ : str
+    plan_ : Plan
+        What ``explain`` says, with what the data showed and what the fit took.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -209,6 +213,7 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         alpha: float = 1e-4,
         l1_ratio: float = 0.15,
         fit_intercept: bool = True,
+        precompute: bool | str = "auto",
         solver: str = "gd",
         learning_rate: str = "auto",
         eta0: float = 0.1,
@@ -226,6 +231,7 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         self.alpha = alpha
         self.l1_ratio = l1_ratio
         self.fit_intercept = fit_intercept
+        self.precompute = precompute
         self.solver = solver
         self.learning_rate = learning_rate
         self.eta0 = eta0
@@ -278,13 +284,22 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
         FitInterrupted
             The cluster failed for good.
         """
-        loss = self._fitted_loss()
-        self._refuse_kinks(loss)
-        problem = self._problem(always(loss), start_of(self, coef_init, intercept_init))
+        problem = self._problem(y, start_of(self, coef_init, intercept_init))
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_ = result.coef[0]
         self.intercept_ = float(result.intercept[0])
         return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
+        loss = self._fitted_loss()
+        self._refuse_kinks(loss)
+        precompute = precompute_of(self)
+        if precompute is True and not (loss.quadratic and loss.curvature == 1.0):
+            raise ValueError(
+                f"precompute=True needs the squared loss, and {type(loss).__name__} is not known by sums of products: "
+                "use precompute='auto', or loss='squared_error'."
+            )
+        return self._stated(always(loss), start, precompute=precompute)
 
 
 @shared_docs
@@ -327,9 +342,10 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         no unit of a column changes; X is neither copied nor shifted, and η is in those coordinates.
     max_iter : int, default=1000
         Iterations at the most.
-    tol : float or None, default=1e-4
+    tol : float, "statistical" or None, default=1e-4
         The fit stops when √((F - F*) / F at the start), as estimated from the gradient in standardised units, is at
-        most this. None: always ``max_iter`` iterations.
+        most this. "statistical", of a solver with a Hessian: as soon as every coefficient is within 0.01 of its
+        standard error of the minimum. None: always ``max_iter`` iterations.
     warm_start : bool, default=False
         Start from the last fit's coefficients.
     verbose : int, default=0
@@ -346,6 +362,8 @@ class GDClassifier(ProbabilityMixin, _Workbench):
     history_ : dict of ndarray of shape (n_iter_,)
         "objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks" of every iteration.
     solver_ : str
+    plan_ : Plan
+        What ``explain`` says, with what the data showed and what the fit took.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -417,12 +435,14 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         -------
         self
         """
-        self._refuse_kinks(self._named_loss(classification=True))
-        start = start_of(self, coef_init, intercept_init)
-        problem = self._problem(self._losses(), start, targets="labels", class_weight=self.class_weight)
+        problem = self._problem(y, start_of(self, coef_init, intercept_init))
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_, self.intercept_ = result.coef, result.intercept
         return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
+        self._refuse_kinks(self._named_loss(classification=True))
+        return self._stated(self._losses(), start, targets="labels", class_weight=self.class_weight)
 
     def _losses(self) -> Callable[[int], Loss]:
         """The loss for a number of classes."""

@@ -8,9 +8,10 @@ import numpy as np
 
 from .base import LinearRegressorBase, penalty_spec, squared
 from .docs import shared_docs
-from .params import check_real
+from .fit import Problem
+from .params import check_real, precompute_of
 from .penalty import PenaltySpec
-from .start import Start, start_of
+from .start import CONSTANT_MODEL, Start, start_of
 
 
 class LeastSquaresBase(LinearRegressorBase):
@@ -22,8 +23,8 @@ class LeastSquaresBase(LinearRegressorBase):
         tags.target_tags.single_output = True
         return tags
 
-    def _fit_squares(self, X: Any, y: Any, sample_weight: Any, offset: Any, penalty: PenaltySpec, start: Start) -> Any:
-        return self._fit(X, y, sample_weight, offset, squared, penalty, start, targets="columns")
+    def _squares(self, penalty: PenaltySpec, start: Start) -> Problem:
+        return self._stated(squared, penalty, start, targets="columns", precompute=precompute_of(self))
 
 
 @shared_docs
@@ -38,6 +39,7 @@ class LinearRegression(LeastSquaresBase):
     ----------
     {fit_intercept}
     {positive}
+    {precompute}
     {solver}
 
     Attributes
@@ -71,6 +73,7 @@ class LinearRegression(LeastSquaresBase):
         *,
         fit_intercept: bool = True,
         positive: bool = False,
+        precompute: bool | str = "auto",
         solver: str = "auto",
         max_iter: int = 1000,
         tol: float | None = 1e-8,
@@ -79,6 +82,7 @@ class LinearRegression(LeastSquaresBase):
     ) -> None:
         self.fit_intercept = fit_intercept
         self.positive = positive
+        self.precompute = precompute
         self.solver = solver
         self.max_iter = max_iter
         self.tol = tol
@@ -121,9 +125,12 @@ class LinearRegression(LeastSquaresBase):
         FitInterrupted
             The cluster failed for good.
         """
-        start = start_of(self, coef_init, intercept_init)
-        self.rank_ = self._fit_squares(X, y, sample_weight, offset, penalty_spec(self, 0.0), start).rank
+        problem = self._problem(y, start_of(self, coef_init, intercept_init))
+        self.rank_ = self._fit(X, y, sample_weight, offset, problem).rank
         return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
+        return self._squares(penalty_spec(self, 0.0), start)
 
 
 @shared_docs
@@ -138,6 +145,7 @@ class Ridge(LeastSquaresBase):
     {positive}
     {standardize}
     {bounds}
+    {precompute}
     {solver}
 
     Attributes
@@ -169,6 +177,7 @@ class Ridge(LeastSquaresBase):
         penalty_factor: Any = None,
         lower_bounds: Any = None,
         upper_bounds: Any = None,
+        precompute: bool | str = "auto",
         solver: str = "auto",
         max_iter: int = 1000,
         tol: float | None = 1e-8,
@@ -182,6 +191,7 @@ class Ridge(LeastSquaresBase):
         self.penalty_factor = penalty_factor
         self.lower_bounds = lower_bounds
         self.upper_bounds = upper_bounds
+        self.precompute = precompute
         self.solver = solver
         self.max_iter = max_iter
         self.tol = tol
@@ -204,6 +214,11 @@ class Ridge(LeastSquaresBase):
         -------
         self
         """
+        problem = self._problem(y, start_of(self, coef_init, intercept_init))
+        self.rank_ = self._fit(X, y, sample_weight, offset, problem).rank
+        return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         alpha: Any = self.alpha
         if np.ndim(alpha) == 0:
             check_real(self, "alpha", low=0.0)
@@ -215,9 +230,7 @@ class Ridge(LeastSquaresBase):
                     f"Number of targets and number of penalties do not correspond: {len(alpha)} != {targets}, or one "
                     "of the penalties is not a number from 0 upwards."
                 )
-        penalty, start = penalty_spec(self, alpha, of_sum=True), start_of(self, coef_init, intercept_init)
-        self.rank_ = self._fit_squares(X, y, sample_weight, offset, penalty, start).rank
-        return self
+        return self._squares(penalty_spec(self, alpha, of_sum=True), start)
 
 
 @shared_docs
@@ -235,6 +248,7 @@ class Lasso(LeastSquaresBase):
     {positive}
     {standardize}
     {bounds}
+    {precompute}
     {solver}
 
     Attributes
@@ -265,6 +279,7 @@ class Lasso(LeastSquaresBase):
         penalty_factor: Any = None,
         lower_bounds: Any = None,
         upper_bounds: Any = None,
+        precompute: bool | str = "auto",
         solver: str = "auto",
         max_iter: int = 1000,
         tol: float | None = 1e-8,
@@ -278,6 +293,7 @@ class Lasso(LeastSquaresBase):
         self.penalty_factor = penalty_factor
         self.lower_bounds = lower_bounds
         self.upper_bounds = upper_bounds
+        self.precompute = precompute
         self.solver = solver
         self.max_iter = max_iter
         self.tol = tol
@@ -300,10 +316,12 @@ class Lasso(LeastSquaresBase):
         -------
         self
         """
-        check_real(self, "alpha", low=0.0)
-        penalty = penalty_spec(self, float(self.alpha), 1.0)
-        self._fit_squares(X, y, sample_weight, offset, penalty, start_of(self, coef_init, intercept_init))
+        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
         return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
+        check_real(self, "alpha", low=0.0)
+        return self._squares(penalty_spec(self, float(self.alpha), 1.0), start)
 
 
 @shared_docs
@@ -320,6 +338,7 @@ class ElasticNet(LeastSquaresBase):
     {positive}
     {standardize}
     {bounds}
+    {precompute}
     {solver}
 
     Attributes
@@ -351,6 +370,7 @@ class ElasticNet(LeastSquaresBase):
         penalty_factor: Any = None,
         lower_bounds: Any = None,
         upper_bounds: Any = None,
+        precompute: bool | str = "auto",
         solver: str = "auto",
         max_iter: int = 1000,
         tol: float | None = 1e-8,
@@ -365,6 +385,7 @@ class ElasticNet(LeastSquaresBase):
         self.penalty_factor = penalty_factor
         self.lower_bounds = lower_bounds
         self.upper_bounds = upper_bounds
+        self.precompute = precompute
         self.solver = solver
         self.max_iter = max_iter
         self.tol = tol
@@ -387,8 +408,10 @@ class ElasticNet(LeastSquaresBase):
         -------
         self
         """
+        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
+        return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "alpha", low=0.0)
         check_real(self, "l1_ratio", low=0.0, high=1.0)
-        penalty = penalty_spec(self, float(self.alpha), float(self.l1_ratio))
-        self._fit_squares(X, y, sample_weight, offset, penalty, start_of(self, coef_init, intercept_init))
-        return self
+        return self._squares(penalty_spec(self, float(self.alpha), float(self.l1_ratio)), start)

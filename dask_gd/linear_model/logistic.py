@@ -8,30 +8,22 @@ from typing import Any
 import numpy as np
 
 from ..losses import Loss
-from .base import SOLVER_NAMES, SparseTag, logistic, penalty_spec
+from .base import SOLVER_NAMES, LinearModel, logistic, penalty_spec
 from .docs import shared_docs
 from .fit import Problem, fit_model
 from .params import check_common, check_real
 from .penalty import PenaltySpec
 from .predict import LinearClassifierMixin, ProbabilityMixin
-from .start import Start, start_of
+from .start import CONSTANT_MODEL, Start, start_of
 
 
-class LinearClassifierBase(LinearClassifierMixin, SparseTag):
+class LinearClassifierBase(LinearClassifierMixin, LinearModel):
     """A classifier of C Σ s ℓ + Ω: ``coef_``, ``intercept_``, ``classes_`` and how it got them."""
 
-    def _fit_classes(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        offset: Any,
-        loss: Callable[[int], Loss],
-        penalty: PenaltySpec,
-        start: Start,
-    ) -> Any:
+    def _of_classes(self, loss: Callable[[int], Loss], penalty: PenaltySpec, start: Start) -> Problem:
+        """The problem of the parameters that every such classifier has."""
         check_common(self, SOLVER_NAMES)
-        problem = Problem(
+        return Problem(
             penalty,
             loss,
             self.solver,
@@ -42,6 +34,8 @@ class LinearClassifierBase(LinearClassifierMixin, SparseTag):
             class_weight=self.class_weight,
             start=start,
         )
+
+    def _fit_classes(self, X: Any, y: Any, sample_weight: Any, offset: Any, problem: Problem) -> Any:
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_, self.intercept_ = result.coef, result.intercept
         return self
@@ -171,7 +165,10 @@ class LogisticRegression(ProbabilityMixin, LinearClassifierBase):
         FitInterrupted
             The cluster failed for good.
         """
+        problem = self._problem(y, start_of(self, coef_init, intercept_init))
+        return self._fit_classes(X, y, sample_weight, offset, problem)
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "l1_ratio", low=0.0, high=1.0)
         penalty = penalty_spec(self, self._inverse_of_C(), float(self.l1_ratio), of_sum=True)
-        start = start_of(self, coef_init, intercept_init)
-        return self._fit_classes(X, y, sample_weight, offset, logistic, penalty, start)
+        return self._of_classes(logistic, penalty, start)

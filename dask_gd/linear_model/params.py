@@ -82,11 +82,28 @@ def check_boolean(estimator: Any, name: str) -> None:
         )
 
 
+def precompute_of(estimator: Any) -> bool | str:
+    """The parameter ``precompute``: True, False or "auto".
+
+    Raises
+    ------
+    ValueError
+    """
+    value = getattr(estimator, "precompute", "auto")
+    if not (isinstance(value, bool) or value == "auto"):
+        raise ValueError(
+            f"The 'precompute' parameter of {type(estimator).__name__} must be True, False or 'auto'. "
+            f"Got {value!r} instead."
+        )
+    return value
+
+
 def check_common(estimator: Any, solvers: Collection[str]) -> None:
     """The parameters that every estimator has."""
     check_option(estimator, "solver", solvers)
     check_integer(estimator, "max_iter", low=1)
-    check_real(estimator, "tol", low=0.0, none=True)
+    if estimator.tol != "statistical":
+        check_real(estimator, "tol", low=0.0, none=True)
     check_integer(estimator, "verbose", low=0)
     check_boolean(estimator, "fit_intercept")
     check_boolean(estimator, "warm_start")

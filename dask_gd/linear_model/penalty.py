@@ -40,6 +40,17 @@ class PenaltySpec:
     center: Any = None
     groups: Any = None
 
+    @property
+    def smooth(self) -> bool:
+        """Whether the penalty will have a gradient everywhere, as far as the parameters tell."""
+        return self.l1_only and not (np.any(self.alpha) and self.l1_ratio > 0)
+
+    @property
+    def l1_only(self) -> bool:
+        """Whether L1 will be all that has no gradient."""
+        bounds = (b.toarray() if sp.issparse(b) else b for b in (self.lower, self.upper) if b is not None)
+        return self.groups is None and not any(np.isfinite(np.asarray(b, dtype=float)).any() for b in bounds)
+
     def __call__(self, moments: Moments) -> Penalty:
         """The penalty for data of these moments.
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from ..engine import is_dask
 from ..losses import HuberWithScale, Pinball
-from .base import SOLVER_NAMES, LinearRegressorBase, always, penalty_spec
+from .base import LinearRegressorBase, always, penalty_spec
 from .docs import shared_docs
 from .fit import Problem, fit_model
-from .params import check_common, check_real
+from .params import check_real
 from .predict import map_rows, margins
-from .start import start_of
+from .start import CONSTANT_MODEL, Start, start_of
 
 
 @shared_docs
@@ -94,24 +94,19 @@ class HuberRegressor(LinearRegressorBase):
         -------
         self
         """
-        check_common(self, SOLVER_NAMES)
-        check_real(self, "epsilon", low=1.0)
-        check_real(self, "alpha", low=0.0)
-        problem = Problem(
-            penalty_spec(self, 2 * float(self.alpha), of_sum=True),
-            always(HuberWithScale(float(self.epsilon))),
-            self.solver,
-            self.max_iter,
-            self.tol,
-            self.fit_intercept,
-            start=start_of(self, coef_init, intercept_init),
-        )
+        problem = self._problem(y, start_of(self, coef_init, intercept_init))
         result = fit_model(self, X, y, sample_weight, offset, problem).result
         self.coef_ = result.coef[0]
         self.intercept_, self.scale_ = map(float, result.intercept)
         if not is_dask(X):
             self.outliers_ = self.outliers(X, y, offset)
         return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
+        check_real(self, "epsilon", low=1.0)
+        check_real(self, "alpha", low=0.0)
+        penalty = penalty_spec(self, 2 * float(self.alpha), of_sum=True)
+        return self._stated(always(HuberWithScale(float(self.epsilon))), penalty, start)
 
     def outliers(self, X: Any, y: Any, offset: Any = None) -> Any:
         """Rows whose residual is above ε σ.
@@ -201,9 +196,10 @@ class QuantileRegressor(LinearRegressorBase):
         -------
         self
         """
+        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
+        return self
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "quantile", low=0.0, high=1.0, open_low=True, open_high=True)
         check_real(self, "alpha", low=0.0)
-        loss = always(Pinball(float(self.quantile)))
-        penalty = penalty_spec(self, float(self.alpha), 1.0)
-        self._fit(X, y, sample_weight, offset, loss, penalty, start_of(self, coef_init, intercept_init))
-        return self
+        return self._stated(always(Pinball(float(self.quantile))), penalty_spec(self, float(self.alpha), 1.0), start)

@@ -8,9 +8,10 @@ from typing import Any
 from ..losses import LOSSES, Loss, OneVsRest
 from .base import penalty_spec
 from .docs import shared_docs
+from .fit import Problem
 from .logistic import LinearClassifierBase
 from .params import check_option
-from .start import start_of
+from .start import CONSTANT_MODEL, Start, start_of
 
 
 @shared_docs
@@ -90,10 +91,13 @@ class LinearSVC(LinearClassifierBase):
         -------
         self
         """
+        problem = self._problem(y, start_of(self, coef_init, intercept_init))
+        return self._fit_classes(X, y, sample_weight, offset, problem)
+
+    def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_option(self, "loss", ("squared_hinge", "hinge"))
         penalty = penalty_spec(self, self._inverse_of_C(), of_sum=True)
-        loss, start = partial(one_vs_rest, LOSSES[self.loss]()), start_of(self, coef_init, intercept_init)
-        return self._fit_classes(X, y, sample_weight, offset, loss, penalty, start)
+        return self._of_classes(partial(one_vs_rest, LOSSES[self.loss]()), penalty, start)
 
 
 def one_vs_rest(loss: Loss, n_classes: int) -> Loss:

@@ -62,6 +62,10 @@ class Loss:
     probabilities: bool = False  # `inverse_link` gives class probabilities
     gauge: bool = False  # one vector added to the coefficients of every output changes nothing
     separable: bool = False  # ℓ falls to 0 as margins grow, and is below log 2 on the right side of the border only
+    likelihood: bool = (
+        False  # ℓ/φ is a negative log-likelihood up to a constant, so that standard errors mean something
+    )
+    known_dispersion: bool = False  # … with φ = 1
     targets: Interval = REALS  # of a regression
     margins: Interval = REALS  # where ℓ is finite for every target
 

@@ -19,6 +19,8 @@ class Logistic(Loss):
     classification = True
     probabilities = True
     separable = True
+    likelihood = True
+    known_dispersion = True
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
         e = np.exp(-np.abs(eta))  # in (0, 1]: never overflows
@@ -54,6 +56,8 @@ class Softmax(Loss):
     probabilities = True
     gauge = True
     separable = True
+    likelihood = True
+    known_dispersion = True
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
         p = eta - eta.max(axis=-2, keepdims=True)

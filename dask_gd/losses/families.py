@@ -273,6 +273,11 @@ class GeneralizedLinear(Loss):
 
     family: Any
     link_name: str | float
+    likelihood = True
+
+    @property
+    def known_dispersion(self) -> bool:  # type: ignore[override]
+        return isinstance(self.family, NegativeBinomial) or self.family.power == 1
 
     @property
     def _link(self) -> Any:
@@ -365,6 +370,8 @@ class Binomial(Loss):
     """ℓ(y, η) = y log(y/μ) + (1 - y) log((1 - y)/(1 - μ)) for shares y in [0, 1]; link logit, probit or cloglog."""
 
     link_name: str = "logit"
+    likelihood = True
+    known_dispersion = True
     targets = Interval(0.0, 1.0, closed_low=True, closed_high=True)
     separable = True
 

@@ -18,6 +18,7 @@ class Squared(Loss):
     n_outputs: int = 1
     quadratic: bool = True
     curvature: float = 1.0
+    likelihood: bool = True
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
         residual = eta - y

@@ -11,9 +11,22 @@ from .lbfgs import LBFGS
 from .newton_cg import NewtonCG
 from .newton_cholesky import NewtonCholesky
 from .owlqn import OWLQN
+from .preconditioned_lbfgs import PreconditionedLBFGS
+from .prox_bfgs import ProxBFGS
 from .prox_newton import ProxNewton
 
-__all__ = ["FISTA", "LBFGS", "OWLQN", "SOLVERS", "GradientDescent", "NewtonCG", "NewtonCholesky", "ProxNewton"]
+__all__ = [
+    "FISTA",
+    "LBFGS",
+    "OWLQN",
+    "SOLVERS",
+    "GradientDescent",
+    "NewtonCG",
+    "NewtonCholesky",
+    "PreconditionedLBFGS",
+    "ProxBFGS",
+    "ProxNewton",
+]
 
 SOLVERS: dict[str, Any] = {
     "fista": FISTA,
@@ -22,5 +35,7 @@ SOLVERS: dict[str, Any] = {
     "newton-cg": NewtonCG,
     "newton-cholesky": NewtonCholesky,
     "owlqn": OWLQN,
+    "preconditioned-lbfgs": PreconditionedLBFGS,
+    "prox-bfgs": ProxBFGS,
     "prox-newton": ProxNewton,
 }

@@ -42,6 +42,8 @@ class FISTA:
     nonsmooth: Any = None
     standardised: bool = True
     proximal: bool = True
+    sampling: bool = False
+    certified: bool = False
 
     def init(self, theta: Array) -> Conversation:
         theta = self.nonsmooth.project(theta)

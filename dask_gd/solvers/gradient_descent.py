@@ -72,6 +72,8 @@ class GradientDescent:
     nonsmooth: Any = None
     standardised: bool = False
     proximal: bool = True
+    sampling: bool = False
+    certified: bool = False
 
     def init(self, theta: Array) -> Conversation:
         theta = theta if self.nonsmooth is None else self.nonsmooth.project(theta)

@@ -55,6 +55,8 @@ class NewtonCG:
     reuse: float = 0.02
     standardised: bool = True
     proximal: bool = False
+    sampling: bool = False
+    certified: bool = False
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None], DIAGONAL)

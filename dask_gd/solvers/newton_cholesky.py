@@ -115,6 +115,8 @@ class NewtonCholesky:
     reuse: float = 0.02
     standardised: bool = True
     proximal: bool = False
+    sampling: bool = False
+    certified: bool = True
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None], HESSIAN)

@@ -53,6 +53,8 @@ class OWLQN:
     memory: int = 10
     standardised: bool = True
     proximal: bool = True
+    sampling: bool = False
+    certified: bool = False
     l1_only: bool = True
 
     def init(self, theta: Array) -> Conversation:

@@ -44,6 +44,8 @@ class ProxNewton:
     reuse: float = 0.02
     standardised: bool = True
     proximal: bool = True
+    sampling: bool = False
+    certified: bool = True
 
     def init(self, theta: Array) -> Conversation:
         theta = self.nonsmooth.project(theta)
