@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.special
 
 from dask_gd.objective import ThetaPenalty
 from dask_gd.penalties import ElasticNet, GroupLasso
@@ -15,7 +16,7 @@ from dask_gd.protocol import DIAGONAL, GRADIENT, HESSIAN, PRODUCT, SAMPLED, Answ
 from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCG, NewtonCholesky
 from dask_gd.solvers.lbfgs import two_loop
 from dask_gd.solvers.line_search import search, search_points, sufficient
-from dask_gd.solvers.step_sizes import adgd, adgd_proximal, barzilai_borwein
+from dask_gd.solvers.step_sizes import adgd, barzilai_borwein
 
 
 def omega_of(penalty, p, intercept=False):
@@ -70,10 +71,10 @@ def logistic(alpha, seed=0):
         return np.logaddexp(0, -Z @ t).mean() + 0.5 * alpha * t @ t
 
     def grad(t):
-        return -Z.T @ (1 / (1 + np.exp(Z @ t))) / len(Z) + alpha * t
+        return -Z.T @ scipy.special.expit(-Z @ t) / len(Z) + alpha * t
 
     def hess(t):
-        p = 1 / (1 + np.exp(Z @ t))
+        p = scipy.special.expit(-Z @ t)
         return (Z.T * (p * (1 - p))) @ Z / len(Z) + alpha * np.eye(4)
 
     t = np.zeros(4)
@@ -694,14 +695,25 @@ def test_barzilai_borwein_is_the_reciprocal_curvature():
 
 
 def test_adgd_is_the_paper():
-    """min(√(1 + θ) η, 1/2L) and η min(√(2/3 + θ), 1/√[2η²L² - 1]); no turn bounds nothing."""
+    """η min(√(2/3 + θ), 1/√[2η²L² - 1]); where nothing moved the curvature bounds nothing."""
     s, y = np.array([3.0, 4.0]), np.array([0.0, 2.0])  # L = 0.4
-    assert adgd(s, y, 1.0, 0.5) == pytest.approx(np.sqrt(1.5))
-    assert adgd(s, y, 2.0, 0.5) == pytest.approx(1.25)
-    assert adgd_proximal(s, y, 1.0, 0.5) == pytest.approx(np.sqrt(2 / 3 + 0.5))
-    assert adgd_proximal(s, y, 4.0, 0.5) == pytest.approx(4 / np.sqrt(2 * 1.6**2 - 1))
-    for rule in (adgd, adgd_proximal):
-        assert np.isfinite(rule(0 * s, 0 * y, 1.0, 1.0))
+    assert adgd(s, y, 1.0, 0.5) == pytest.approx(np.sqrt(2 / 3 + 0.5))
+    assert adgd(s, y, 4.0, 0.5) == pytest.approx(4 / np.sqrt(2 * 1.6**2 - 1))
+    assert adgd(s, 0 * y, 3.0, 1 / 3) == pytest.approx(3.0)
+    assert np.isfinite(adgd(0 * s, 0 * y, 1.0, 1.0))
+
+
+@pytest.mark.parametrize("problem", ["logistic", "lasso"])
+def test_adgd_follows_its_rule(problem):
+    """From the second step on, as long as F stays below the start, which it does here."""
+    function = SMOOTH_AND_NOT[problem]
+    states, queries = run(make("gd", function, learning_rate="adgd"), function, 12)
+    assert all(len(asked) == 1 and len(asked[0].theta) == 1 for asked in queries[2:])
+    for before, after in itertools.pairwise(states[1:]):
+        eta = adgd(before.move, before.turn, before.eta, before.growth)
+        assert after.step == eta
+        omega = make("gd", function).nonsmooth
+        np.testing.assert_array_equal(after.theta, omega.prox(before.theta - eta * before.grad, eta))
 
 
 @pytest.mark.parametrize("rate", ["bb", "adgd"])

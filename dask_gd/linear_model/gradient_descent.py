@@ -193,8 +193,9 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
 
     References
     ----------
-    Nocedal & Wright, *Numerical Optimization* (2006), ch. 3; Barzilai & Borwein (1988) and Raydan (1997); Malitsky &
-    Mishchenko, *Adaptive Gradient Descent without Descent*, ICML 2020; Polyak (1964); Nesterov (1983).
+    Nocedal & Wright, *Numerical Optimization* (2006), ch. 3; Polyak (1964) and Nesterov (1983) for momentum; Barzilai &
+    Borwein (1988) and Raydan (1997); Malitsky & Mishchenko, *Adaptive Proximal Gradient Method for Convex
+    Optimization*, NeurIPS 2024.
 
     Examples
     --------

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..protocol import Array, Conversation, Query
 from .line_search import ROUNDING, search_points, sufficient
-from .step_sizes import adgd, adgd_proximal, barzilai_borwein, safe_first
+from .step_sizes import adgd, barzilai_borwein, safe_first
 
 ROUNDS = 20  # of ever shorter trial steps
 WINDOW = 10  # last objectives, of which a Barzilai-Borwein step need not exceed the highest
@@ -151,9 +151,7 @@ class GradientDescent:
     def _adgd(self, state: GradientDescentState) -> Conversation:
         if not state.move.any():
             return (yield from self._adgd_first(state))
-        smooth = self.nonsmooth is None or self.nonsmooth.penalty.none
-        rule = adgd if smooth else adgd_proximal
-        etas = np.array([rule(state.move, state.turn, state.eta, state.growth)])
+        etas = np.array([adgd(state.move, state.turn, state.eta, state.growth)])
         # The theory lets F rise for a while. Where it rises above the start, the last curvature said little of what
         # was to come, and shorter steps, which the theory allows too, cost less.
         ceiling = max(state.value, float(state.recent[0])) + ROUNDING * abs(state.value)
@@ -175,7 +173,7 @@ class GradientDescent:
         if first is None:
             return state._replace(iteration=state.iteration + 1, step=0.0)
         new = self._moved(state, points[first], float(answer.value[first]), answer.grad[first], float(steps[first]))
-        return new._replace(growth=1.0, recent=np.array([state.value]))
+        return new._replace(growth=1 / 3, recent=np.array([state.value]))
 
     # -- what they share -----------------------------------------------------------------------------------------
 
