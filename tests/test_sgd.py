@@ -24,13 +24,19 @@ from dask_gd import DataError, GDRegressor, SGDClassifier, SGDRegressor
 from dask_gd.engine import LocalEngine, open_engine
 from dask_gd.kernels import Deal, MomentsKernel, SpreadKernel, whole
 from dask_gd.kernels.rows import chosen_rows, permuted
-from dask_gd.linear_model.epochs import MODEL_ROWS
 from dask_gd.linear_model.stochastic import CLASSIFICATION, REGRESSION
 from dask_gd.protocol import Block, Rows
 
+MODEL_ROWS = 2**13
 LOSSES = [*CLASSIFICATION, *REGRESSION]
 PENALTIES = ["l2", "l1", "elasticnet", None]
 ROOT = Path(dask_gd.__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def _small_models(monkeypatch):
+    """Models of few rows, so that little data make several."""
+    monkeypatch.setattr("dask_gd.linear_model.epochs.MODEL_ROWS", MODEL_ROWS)
 
 
 def table(n=300, d=6, seed=0):
@@ -327,24 +333,21 @@ def test_data_that_are_read_again_in_every_epoch(monkeypatch):
 def fits(X, y):
     """Shuffled and sorted chunks of more than what fits in one task, both modes, early stopping."""
     order = np.argsort(y > 0, kind="stable")
+    batches = {"mode": "synchronous", "batch_size": 80_000, "momentum": 0.9}
     found = []
-    for A, b in ((X, y > 0), (X[order], y[order] > 0)):
-        lazy = (
-            da.from_array(A, chunks=((30_000, 50_000, 1, 19_999, 60_000, 40_000), 25)),
-            da.from_array(b, chunks=33_000),
-        )
+    for A, b, more in ((X, y > 0, {}), (X[order], y[order] > 0, {}), (X[order], y[order] > 0, batches)):
+        lazy = da.from_array(A, chunks=((30_000, 50_000, 1, 19_999, 70_000), 25)), da.from_array(b, chunks=33_000)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             warnings.filterwarnings("ignore", "Sending large graph")
-            for more in ({}, {"mode": "synchronous", "batch_size": 50_000, "momentum": 0.9}):
-                model = SGDClassifier(max_iter=2, random_state=7, early_stopping=True, **more)
-                found.append(bits(model.fit(*lazy)))
+            model = SGDClassifier(max_iter=2, random_state=7, early_stopping=True, **more)
+            found.append(bits(model.fit(*lazy)))
     return found
 
 
 @pytest.mark.timeout(240)
 def test_the_same_bits_on_every_scheduler():
-    X, y = large(200_000, 25)
+    X, y = large(170_000, 25)
     expected = fits(X, y)
     with dask.config.set(scheduler="threads"):
         assert fits(X, y) == expected
@@ -402,8 +405,8 @@ def test_one_batch_of_all_rows_is_gradient_descent(penalty):
     start = SGDRegressor(mode="synchronous", batch_size=300, max_iter=1, **shared).fit(*lazy)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        two = GDRegressor(max_iter=2000, **shared).fit(*lazy)
-        far = SGDRegressor(mode="synchronous", batch_size=300, max_iter=2000, **shared).fit(*lazy)
+        two = GDRegressor(max_iter=400, **shared).fit(*lazy)
+        far = SGDRegressor(mode="synchronous", batch_size=300, max_iter=400, **shared).fit(*lazy)
     same(far, two, 1e-8)
     np.testing.assert_allclose(start.intercept_, 0.1 * y.mean(), rtol=1e-12)
     assert one.n_sweeps_ == 21
@@ -472,14 +475,14 @@ def test_adaptive_rates():
 
 @pytest.mark.parametrize("mode", ["local", "synchronous"])
 def test_early_stopping(mode):
-    X, y = large(20_000)
+    X, y = large(20_000 if mode == "local" else 5_000)
     model = SGDClassifier("log_loss", mode=mode, early_stopping=True, validation_fraction=0.3, random_state=0)
     model.set_params(tol=1e-4).fit(da.from_array(X, chunks=(9_000, 8)), da.from_array(y > 0, chunks=9_000))
     assert model.converged_
     assert model.n_iter_ < 100
     best = model.history_["objective"].min()
     assert (model.history_["objective"][-5:] > best - 1e-4).all()
-    assert best == pytest.approx(log_loss(model, X, y > 0), rel=0.05)
+    assert best == pytest.approx(log_loss(model, X, y > 0), rel=0.1)
     assert model.t_ == (14_000 if mode == "local" else 100) * model.n_iter_ + 1
 
 

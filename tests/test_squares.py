@@ -289,7 +289,7 @@ def test_what_a_path_refuses(rng):
     X, y = make(rng, n=60)
     with pytest.raises(ValueError, match=r"leave rows out|overlap"):
         dask_gd.LassoCV(cv=ShuffleSplit(3, random_state=0)).fit(X, y)
-    with pytest.raises(ValueError, match=r"l1_ratio must be in \(0, 1\]"):
+    with pytest.raises(ValueError, match=r"'l1_ratio' parameter of ElasticNetCV must be a float in the range \(0, 1\]"):
         dask_gd.ElasticNetCV(l1_ratio=0.0).fit(X, y)
     with pytest.raises(ValueError, match="n_splits=100 greater than the number of samples"):
         dask_gd.LassoCV(cv=100).fit(X, y)
@@ -302,3 +302,16 @@ def test_what_a_path_refuses(rng):
     unknown = unknown[unknown[:, 0] > -np.inf]
     with pytest.raises(ValueError, match="compute_chunk_sizes"):
         dask_gd.LassoCV().fit(unknown, y)
+    with pytest.raises(ValueError, match=r"X.to_dask_array\(lengths=True\)"):
+        dask_gd.LassoCV().fit(unknown.to_dask_dataframe(), y)
+    with pytest.raises(ValueError, match="Expected 2D array, got 1D array"):
+        dask_gd.LassoCV().fit(unknown[:, 0], y)
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        dask_gd.LassoCV().fit(da.from_array(np.where(X > 2, np.nan, X), chunks=(20, 4)), y)
+
+
+def test_a_frame_of_known_lengths_has_paths(rng):
+    X, y = make(rng, n=60)
+    frame = da.from_array(X, chunks=(20, 4)).to_dask_dataframe(columns=list("abcd"))
+    model = dask_gd.LassoCV(cv=3).fit(frame.to_dask_array(lengths=True), y)
+    np.testing.assert_allclose(model.coef_, dask_gd.LassoCV(cv=3).fit(X, y).coef_, rtol=1e-9)

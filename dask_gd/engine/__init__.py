@@ -18,6 +18,7 @@ from .blocks import (
     is_dask_frame,
     local_blocks,
     map_row_chunks,
+    row_count,
 )
 from .local import LocalEngine, StreamingEngine
 
@@ -29,6 +30,7 @@ __all__ = [
     "is_dask_frame",
     "map_row_chunks",
     "open_engine",
+    "row_count",
     "survey",
 ]
 

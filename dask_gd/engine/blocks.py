@@ -148,6 +148,25 @@ def row_cuts(X: Any) -> list[slice]:
     return [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
 
 
+def row_count(X: Any) -> float:
+    """The rows of an array of any kind, nothing loaded; nan where that is not known.
+
+    Raises
+    ------
+    ValueError
+        Not two dimensions.
+    """
+    X = as_dask_array(X) if is_dask(X) else X
+    check_two_dimensions(X)
+    return float(X.shape[0])
+
+
+def check_two_dimensions(X: Any) -> None:
+    """Raise in scikit-learn's words where X is no matrix."""
+    if X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data with X.reshape(-1, 1).")
+
+
 def fold_numbers(X: Any, sizes: Array) -> Any:
     """The fold of every row of X, folds of these sizes one after the other; lazy where X is."""
     ends = np.cumsum(sizes)
@@ -171,8 +190,7 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold:
     import dask
 
     X = as_dask_array(X)
-    if X.ndim != 2:
-        raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data with X.reshape(-1, 1).")
+    check_two_dimensions(X)
     if X.shape[1] == 0:
         raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
     if X.dtype.kind == "c":

@@ -52,7 +52,8 @@ alike exchange rows first, once) walks over its own rows, one at a time, in comp
 models are averaged, weighted by their rows, and all go on from there. One chunk is plain stochastic gradient descent,
 the same updates as scikit-learn's. ``mode="synchronous"``: one mini-batch of all chunks a step, the gradient added up
 over all workers: what one machine would do with that mini-batch, at the price of one sweep a step. In both modes
-the same chunks and seed give the same bits on any number of workers.""",
+the same chunks and seed give the same bits on any number of workers. Sparse rows step as dense ones do (scikit-learn
+takes a hundredth of the step for their intercept). Scale the columns first.""",
     "sgd": """penalty : {"l2", "l1", "elasticnet", None}, default="l2"
 alpha : float, default=1e-4
     α ≥ 0; also sets the rate "optimal".
@@ -82,7 +83,7 @@ n_iter_no_change : int, default=5
 warm_start : bool, default=False
     Start from the last fit's coefficients.
 average : bool or int, default=False
-    True: report the mean of all iterates; an int: of those from that step on.
+    True: report the mean of all iterates; an int: of those from that step on. (With L1 scikit-learn's is another.)
 mode : {"local", "synchronous"}, default="local"
 batch_size : int or None, default=None
     Rows of a mini-batch over all chunks, of "synchronous" alone; None: a hundredth of the rows.

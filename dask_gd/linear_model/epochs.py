@@ -19,7 +19,9 @@ from ..protocol import Array, Callback, Engine, Pace, Rows, Walk
 from ..solvers.sgd import SGD, LocalSGD, Patience
 from .fit import Outcome, check_moments, class_weights, encode
 
-MODEL_ROWS = 2**13  # rows that a local model has at the least: fewer make it a poor one, and its round a short one
+# Rows that a local model has at the least, on average. Measured on correlated columns (1,000,000 rows, squared loss):
+# up to 16 models an epoch gains what scikit-learn's gains, 64 models of 16,000 rows lag by one epoch, 122 by three.
+MODEL_ROWS = 2**15
 LONE_ROWS = 2**16  # a lone block is cut where every part has so many rows …
 LONE_PARTS = 16  # … and into so many at the most
 ALIKE = 0.01  # blocks with a larger share of a variance between them exchange rows

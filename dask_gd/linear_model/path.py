@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn.model_selection import KFold
 
-from ..engine import fold_numbers, open_engine
+from ..engine import fold_numbers, open_engine, row_count
 from ..kernels import FirstKernel, FoldSquares, MomentsKernel, Squares, SquaresKernel
 from ..losses import Squared
 from ..objective import Objective
@@ -225,6 +225,7 @@ def enet_path(
     estimator = ElasticNetCV(l1_ratio=l1_ratio, eps=eps, alphas=alphas, fit_intercept=False, positive=positive)
     estimator._check_parameters()
     X, y, sample_weight, _ = check_data(estimator, X, y, sample_weight, None, "numbers")
+    row_count(X)
     check_width("enet_path", estimator.n_features_in_)
     problem = PathProblem((float(l1_ratio),), alphas, float(eps), False, positive)
     outcome = run_path(estimator, X, y, sample_weight, None, problem)
@@ -315,8 +316,8 @@ class ElasticNetCV(LeastSquaresBase):
         before = dict(self.__dict__)
         try:
             X, y, sample_weight, offset = check_data(self, X, y, sample_weight, offset, "numbers")
+            fold, n_folds = folds_of(self.cv, X)
             check_width(type(self).__name__, self.n_features_in_)
-            fold, n_folds = folds_of(self.cv, X, y)
             ratios = tuple(float(r) for r in np.atleast_1d(np.asarray(self._ratios(), dtype=float)))
             problem = PathProblem(ratios, self.alphas, float(self.eps), self.fit_intercept, self.positive, n_folds)
             outcome = run_path(self, X, y, sample_weight, offset, problem, fold)
@@ -352,11 +353,14 @@ class ElasticNetCV(LeastSquaresBase):
         check_real(self, "eps", low=0.0, high=1.0, open_low=True, open_high=True)
         check_boolean(self, "fit_intercept")
         check_boolean(self, "positive")
-        ratios = np.atleast_1d(np.asarray(self._ratios(), dtype=float))
+        try:
+            ratios = np.atleast_1d(np.asarray(self._ratios(), dtype=float))
+        except (TypeError, ValueError):
+            ratios = np.zeros(0)
         if not ((ratios > 0) & (ratios <= 1)).all() or ratios.ndim != 1 or not len(ratios):
             raise ValueError(
-                f"l1_ratio must be in (0, 1]. Got {self._ratios()!r} instead: the strongest alpha of a ridge is "
-                "infinite; use Ridge for an L2 penalty."
+                f"The 'l1_ratio' parameter of {type(self).__name__} must be a float in the range (0, 1], or several. Got "
+                f"{self._ratios()!r} instead: the strongest alpha of a ridge is infinite; use Ridge for an L2 penalty."
             )
         if isinstance(self.alphas, Integral) and not isinstance(self.alphas, bool):
             if self.alphas < 1:
@@ -427,7 +431,7 @@ class LassoCV(ElasticNetCV):
         return 1.0
 
 
-def folds_of(cv: Any, X: Any, y: Any) -> tuple[Any, int]:
+def folds_of(cv: Any, X: Any) -> tuple[Any, int]:
     """The number of the test fold of every row, and how many folds there are.
 
     Raises
@@ -435,9 +439,13 @@ def folds_of(cv: Any, X: Any, y: Any) -> tuple[Any, int]:
     ValueError
         For a splitter whose test folds do not hold every row once, and for rows of an unknown number.
     """
-    n = X.shape[0]
-    if np.isnan(n):
-        raise ValueError("Folds need to know the number of rows: call X.compute_chunk_sizes() first.")
+    rows = row_count(X)
+    if np.isnan(rows):
+        raise ValueError(
+            "Folds need to know the number of rows: call X.compute_chunk_sizes() first, or "
+            "X.to_dask_array(lengths=True) of a frame."
+        )
+    n = int(rows)
     if cv is None or isinstance(cv, Integral):
         cv = KFold(5 if cv is None else int(cv))
     if type(cv) is KFold and not cv.shuffle:
