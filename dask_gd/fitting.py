@@ -156,7 +156,7 @@ def _refine(
         due = [
             run
             for run in running
-            if run.converged
+            if (run.converged or (run.state is not None and run.state.step == 0.0))
             and run.fit.tol is not None  # else so many iterations were asked for, and no more
             and not run.refined
             and run.state is not None

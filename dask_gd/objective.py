@@ -227,7 +227,8 @@ class Objective:
                 raise ValueError("This solver needs a row sample, and none was drawn.")
             rows = self.of_weight(self.sample)
             query = query._replace(want=EXPECTED)
-            return rows.finish(rows.kernel([query], [model])(self.sample), [query], [model])[0]
+            answer = rows.finish(rows.kernel([query], [model])(self.sample), [query], [model])[0]
+            return answer._replace(hess_diag=np.stack([self._even(np.diag(hess)) for hess in answer.hess]))
         if model.expansion is None:
             return None
         parts = self._data_points(query.theta, model.coordinates, model.expansion.origin)
@@ -235,7 +236,10 @@ class Objective:
         if query.direction is not None:
             direction = self._data_points(query.direction, model.coordinates, model.expansion.origin)
         sums = model.expansion.sums(Points(*parts, query.want, direction), self.total)
-        return self._answer(sums, query, model, model.expansion.origin)
+        answer = self._answer(sums, query, model, model.expansion.origin)
+        if "sample" in query.want:
+            answer = answer._replace(hess_diag=np.stack([np.diag(hess) for hess in answer.hess]))
+        return answer
 
     def refinement(self, theta: Array, model: Model) -> tuple[Query, Model]:
         """What to ask, and of which model, for the expansion about θ."""
@@ -385,7 +389,8 @@ class Objective:
         if sums.diag_ww is not None and sums.diag_wb is not None and sums.diag_bb is not None:
             diagonal = sums.diag_ww - 2 * delta * sums.diag_wb + np.square(delta) * sums.diag_bb[..., None]
             diagonal = np.maximum(diagonal, 0.0) / total + penalty.curvature
-            return Answer(value, grad, hess_diag=self._join(diagonal / (scale * scale), sums.diag_bb / total))
+            diagonal = self._join(diagonal / (scale * scale), sums.diag_bb / total)
+            return Answer(value, grad, hess_diag=np.stack([self._even(row) for row in diagonal]))
         if query.direction is not None and sums.product_w is not None and sums.product_b is not None:
             product = (sums.product_w - delta * sums.product_b[..., None]) / (total * scale)
             product = product + penalty.curvature * self._split(query.direction)[0] / (scale * scale)
@@ -420,6 +425,15 @@ class Objective:
         diagonal[:, :d] += penalty.curvature / (scale * scale)
         free = self.free.ravel()
         return full.reshape(free.size, free.size)[np.ix_(free, free)]
+
+    def _even(self, diagonal: Array) -> Array:
+        """(p,) the same for every class where one vector added to all of them changes nothing: steps in a metric that
+        differs between classes would leave the symmetric gauge, to which a weak penalty hardly leads back."""
+        if not self.loss.gauge:
+            return diagonal
+        full = np.zeros(self.free.shape)
+        full[self.free] = diagonal
+        return np.asarray(np.broadcast_to(full.mean(axis=0), full.shape)[self.free])
 
     def _fix_gauge(self, full: Array, *, penalised: bool) -> None:
         """Adding one vector to the coefficients of every class changes no margin difference: give those directions

@@ -579,9 +579,9 @@ def test_starts():
     warm = SGDRegressor(warm_start=True, **parameters).fit(X, y).fit(X, y)
     same(warm, SklearnRegressor(warm_start=True, **parameters).fit(X, y).fit(X, y))
     for name, value in (("coef_init", np.ones(5)), ("intercept_init", np.ones(2))):
-        with pytest.raises(ValueError, match=rf"{name} has shape"):
+        with pytest.raises(ValueError, match=rf"Provided {name} does not match dataset"):
             SGDRegressor().fit(X, y, **{name: value})
-    with pytest.raises(ValueError, match=r"fit_intercept=False cannot honour intercept_init"):
+    with pytest.raises(ValueError, match=r"has no intercept and cannot honour intercept_init"):
         SGDRegressor(fit_intercept=False).fit(X, y, intercept_init=1.0)
 
 

@@ -184,7 +184,8 @@ def l1_only(name):
 
 def answer(function, query):
     if query.want == SAMPLED:
-        return Answer(np.zeros(0), hess=np.array([sampled(function.hess(t)) for t in query.theta]))
+        hess = np.array([sampled(function.hess(t)) for t in query.theta])
+        return Answer(np.zeros(0), hess=hess, hess_diag=np.array([np.diag(h) for h in hess]))
     if query.want == PRODUCT:
         products = [function.hess(t) @ u for t, u in zip(query.theta, query.direction, strict=True)]
         return Answer(np.array([function.whole(t) for t in query.theta]), hess_product=np.array(products))

@@ -18,6 +18,7 @@ from ..penalties import Penalty
 from ..protocol import Array, Callback, Engine, Pace, Rows, Walk
 from ..solvers.sgd import SGD, LocalSGD, Patience
 from .fit import Outcome, check_moments, class_weights, encode
+from .start import CONSTANT_MODEL, Start
 
 # Rows that a local model has at the least, on average. Measured on correlated columns (1,000,000 rows, squared loss):
 # up to 16 models an epoch gains what scikit-learn's gains, 64 models of 16,000 rows lag by one epoch, 122 by three.
@@ -32,9 +33,8 @@ BATCHES = 100  # an epoch has, where the user names no batch size
 class StochasticProblem:
     """What a stochastic fit needs besides the data; picklable, so that it can travel to them.
 
-    ``batch_size`` None: a hundredth of the rows. ``classes`` None: those of the data. ``start`` holds coefficients
-    (k, d) and intercepts (k,) that the user gives, or None; ``warm`` those of the last fit, which may have another
-    shape; ``walk`` goes on with an earlier walk in their place.
+    ``batch_size`` None: a hundredth of the rows. ``classes`` None: those of the data. ``walk`` goes on with an earlier
+    walk.
     """
 
     penalty: Callable[[Moments], Penalty]
@@ -53,8 +53,7 @@ class StochasticProblem:
     targets: str = "numbers"
     class_weight: Any = None
     classes: Array | None = None
-    start: tuple[Any, Any] = (None, None)
-    warm: tuple[Array, Array] | None = None
+    start: Start = CONSTANT_MODEL
     walk: Walk | None = None
     epoch: int = 0
 
@@ -84,7 +83,8 @@ def solve_epochs(
     dtype = np.dtype(moments.dtype)
     objective = Objective(loss, moments, fit_intercept=problem.fit_intercept, dtype=dtype, sparse=moments.sparse)
     objective = objective.per_row()
-    coef, intercept = starting_point(problem.start, problem.warm, objective)
+    zeros = np.zeros((objective.n_outputs, objective.n_features)), np.zeros(objective.n_outputs)
+    coef, intercept, _ = problem.start.point(objective, zeros)
     rows = Rows(problem.seed, problem.epoch, shuffle=problem.shuffle, share=problem.held_out)
     patience = problem.patience._replace(null=null_loss(loss, objective))
     solver: Any
@@ -142,32 +142,3 @@ def group(engine: Engine, spread: Any, problem: StochasticProblem) -> None:
     elif models < blocks:
         cuts = [blocks * j // models for j in range(models + 1)]
         engine.regroup([range(a, b) for a, b in pairwise(cuts)], whole)
-
-
-def starting_point(
-    start: tuple[Any, Any], warm: tuple[Array, Array] | None, objective: Objective
-) -> tuple[Array, Array]:
-    """Coefficients (k, d) and intercepts (k,) to start from: given, else of the last fit, else zeros.
-
-    Raises
-    ------
-    ValueError
-        Of shapes that do not fit the data.
-    """
-    k, d = objective.n_outputs, objective.n_features
-    coef, intercept = np.zeros((k, d)), np.zeros(k)
-    if warm is not None and warm[0].shape == (k, d):
-        coef, intercept = warm[0], warm[1] if objective.fit_intercept else intercept
-    if start[0] is not None:
-        given = np.asarray(start[0], dtype=np.float64)
-        if given.shape != (k, d) and not (k == 1 and given.shape == (d,)):
-            raise ValueError(f"coef_init has shape {given.shape}, but {(k, d)} is what the data ask for.")
-        coef = given.reshape(k, d)
-    if start[1] is not None:
-        given = np.asarray(start[1], dtype=np.float64)
-        if given.shape != (k,) and not (k == 1 and given.shape == ()):
-            raise ValueError(f"intercept_init has shape {given.shape}, but {(k,)} is what the data ask for.")
-        intercept = given.reshape(k)
-    if intercept.any() and not objective.fit_intercept:
-        raise ValueError("fit_intercept=False cannot honour intercept_init: give the rows an offset in its place.")
-    return coef, intercept

@@ -17,15 +17,16 @@ class Start(NamedTuple):
     intercept: Array | None = None
     last: tuple[Array, Array] | None = None  # coefficients (k, d) and intercepts (k,) of a warm start
 
-    def point(self, objective: Objective) -> tuple[Array, Array, bool]:
-        """Coefficients (k, d), intercepts (k,), and whether they are any others than the constant model's.
+    def point(self, objective: Objective, default: tuple[Array, Array] | None = None) -> tuple[Array, Array, bool]:
+        """Coefficients (k, d), intercepts (k,), and whether they are any others than the ``default``: the constant
+        model's.
 
         Raises
         ------
         ValueError
             Numbers that do not fit the columns, the targets or the classes of the data.
         """
-        coef, intercept = objective.start()
+        coef, intercept = default or objective.start()
         if self.last is not None:
             if self.last[0].shape != coef.shape:
                 raise ValueError(

@@ -31,6 +31,7 @@ from .fit import fit_model
 from .gradient_descent import L1_RATIO
 from .params import check_boolean, check_integer, check_option, check_real
 from .predict import LinearRegressorMixin, ProbabilityMixin
+from .start import start_of
 from .svm import one_vs_rest
 
 REGRESSION: dict[str, Callable[[float], Loss]] = {
@@ -131,13 +132,6 @@ class _Stochastic(SparseTag):
             fit_intercept=self.fit_intercept,
             **(defaults | more),
         )
-
-    def _start(self, coef_init: Any, intercept_init: Any) -> dict[str, Any]:
-        """What a fit starts from: what is given, else the last fit of a warm start."""
-        warm = None
-        if self.warm_start and hasattr(self, "coef_"):
-            warm = np.atleast_2d(self.coef_), np.atleast_1d(self.intercept_)
-        return {"start": (coef_init, intercept_init), "warm": warm}
 
     def _run(
         self,
@@ -296,8 +290,8 @@ class SGDRegressor(LinearRegressorMixin, _Stochastic):
             The cluster failed for good.
         """
         self._check(tuple(REGRESSION), "epsilon_insensitive")
-        start = self._start(coef_init, intercept_init)
-        return self._set(self._run(X, y, sample_weight, offset, self._losses(), **start))
+        start = start_of(self, coef_init, intercept_init)
+        return self._set(self._run(X, y, sample_weight, offset, self._losses(), start=start))
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> SGDRegressor:
         """Go on by one epoch over these data; nothing is judged or stopped. Parameters as in :meth:`fit`.
@@ -442,7 +436,11 @@ class SGDClassifier(ProbabilityMixin, _Stochastic):
         self
         """
         self._check((*CLASSIFICATION, *REGRESSION), "hinge")
-        more = {"targets": "labels", "class_weight": self.class_weight} | self._start(coef_init, intercept_init)
+        more = {
+            "targets": "labels",
+            "class_weight": self.class_weight,
+            "start": start_of(self, coef_init, intercept_init),
+        }
         self.coef_, self.intercept_ = self._run(X, y, sample_weight, offset, self._losses(), **more)
         return self
 

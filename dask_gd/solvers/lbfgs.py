@@ -67,7 +67,8 @@ class LBFGS:
             fresh = age >= self.refresh
             answer = yield Query((state.theta + direction)[None], DIAGONAL if fresh else GRADIENT)
             found: tuple[float, float, Array] | None = (1.0, float(answer.value[0]), answer.grad[0])
-            if not (sufficient(answer.value[0], state.value, 1.0, slope) and answer.value[0] < state.value):
+            lower = answer.value[0] < state.value or norm(answer.grad[0], diagonal) < norm(state.grad, diagonal)
+            if not (sufficient(answer.value[0], state.value, 1.0, slope) and lower):
                 found = yield from search(state.theta, direction, state.value, slope, STEPS)
             elif fresh and np.isfinite(answer.hess_diag).all():
                 diagonal, age = floored(answer.hess_diag[0]), 0
@@ -97,6 +98,11 @@ class LBFGS:
 
     def solution(self, state: LBFGSState) -> Array:
         return state.theta
+
+
+def norm(grad: Array, diagonal: Array) -> float:
+    """gᵀD⁻¹g: what falls where differences of F are rounding."""
+    return float(grad @ (grad / diagonal))
 
 
 def floored(diagonal: Array) -> Array:
