@@ -140,7 +140,7 @@ def plan(
         Of the standardised columns, where it is known.
     """
     known = extent._replace(
-        n_rows=UNKNOWN_ROWS if math.isnan(extent.n_rows) else extent.n_rows,
+        n_rows=UNKNOWN_ROWS if math.isnan(extent.n_rows) else max(extent.n_rows, 1.0),
         density=min(UNKNOWN_PER_ROW / extent.n_features, 1.0) if math.isnan(extent.density) else extent.density,
     )
     squares = squares_possible(loss, extent.n_features, precompute)

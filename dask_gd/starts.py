@@ -120,6 +120,8 @@ def start_from_sample(objective: Objective, fit: Fit, block: Block, dtype: np.dt
     rough = fit._replace(solver=solver, max_iter=SAMPLE_ITERATIONS, tol=SAMPLE_TOL, statistical=False)
 
     rare = effective_rows(block.X) < RARE_COLUMN
+    if rare.all():
+        return fit
 
     def optimum(part: Block) -> Result:
         known = objective.of_weight(part)
