@@ -360,7 +360,7 @@ class ElasticNetCV(LeastSquaresBase):
         if not ((ratios > 0) & (ratios <= 1)).all() or ratios.ndim != 1 or not len(ratios):
             raise ValueError(
                 f"The 'l1_ratio' parameter of {type(self).__name__} must be a float in the range (0, 1], or several. "
-                f"Got {self._ratios()!r} instead: a path to a ridge has no strongest alpha; use Ridge for an L2 penalty."
+                f"Got {self._ratios()!r} instead: a ridge has no strongest alpha; use Ridge for an L2 penalty."
             )
         if isinstance(self.alphas, Integral) and not isinstance(self.alphas, bool):
             if self.alphas < 1:
