@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .engine.blas import one_blas_thread
 from .exceptions import FitInterrupted
 from .objective import Model, Objective
 from .penalties import Penalty
@@ -119,7 +120,8 @@ def minimise(
         for run, answer in zip(active, answers, strict=True):
             _advance(run, answer, objective, callbacks, len(fits), dtype)
     _refine(running, objective, engine, callbacks, dtype)
-    return [_result(run, objective, engine) for run in running]
+    with one_blas_thread():
+        return [_result(run, objective, engine) for run in running]
 
 
 def _ask(
@@ -179,7 +181,17 @@ def _refine(
 def _advance(
     run: _Running, answer: Answer | None, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any
 ) -> None:
-    """Send the answer, and those that need no sweep; at the end of a step report, and start the next or finish."""
+    """Send the answer, and those that need no sweep; at the end of a step report, and start the next or finish.
+
+    One BLAS thread, as in a task: products and factors of another number of threads have other bits.
+    """
+    with one_blas_thread():
+        _converse(run, answer, objective, callbacks, n_fits, dtype)
+
+
+def _converse(
+    run: _Running, answer: Answer | None, objective: Objective, callbacks: Sequence[Callback], n_fits: int, dtype: Any
+) -> None:
     while True:
         try:
             query = run.conversation.send(answer) if answer is not None else next(run.conversation)

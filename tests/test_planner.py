@@ -133,6 +133,20 @@ def test_a_hessian_that_no_client_holds_is_refused():
         check_solver("newton-cholesky", 30_000, LOSSES["log_loss"](), ElasticNet())
 
 
+@pytest.mark.parametrize("solver", ["newton-cholesky", "preconditioned-lbfgs"])
+def test_the_threads_of_blas_change_no_bit(solver):
+    """Nor does it matter whether the fit loop runs here or inside a task, where BLAS has one thread."""
+    from threadpoolctl import threadpool_limits
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(3000, 300))
+    y = X[:, 0] + rng.normal(size=3000) > 0
+    model = dask_gd.LogisticRegression(C=0.01, solver=solver)
+    many = model.fit(X, y).coef_
+    with threadpool_limits(1, user_api="blas"):
+        np.testing.assert_array_equal(model.fit(X, y).coef_, many)
+
+
 # -- a stop at statistical precision ---------------------------------------------------------------------------------
 
 

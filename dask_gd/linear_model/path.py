@@ -11,6 +11,7 @@ import numpy as np
 from sklearn.model_selection import KFold
 
 from ..engine import fold_numbers, open_engine, row_count
+from ..engine.blas import one_blas_thread
 from ..kernels import FirstKernel, FoldSquares, MomentsKernel, Squares, SquaresKernel
 from ..losses import Squared
 from ..objective import Objective
@@ -52,6 +53,11 @@ class PathOutcome(NamedTuple):
 
 def solve_path(engine: Engine, *, problem: PathProblem, n_features: int) -> PathOutcome:
     """The path itself, on any engine: one sweep, and one more where the columns are ill-conditioned."""
+    with one_blas_thread():  # as in a task: the same bits wherever it runs
+        return _solve_path(engine, problem, n_features)
+
+
+def _solve_path(engine: Engine, problem: PathProblem, n_features: int) -> PathOutcome:
     before = engine.n_sweeps
     kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), SquaresKernel(problem.n_folds))
     first = engine.sweep(kernel)
