@@ -122,7 +122,8 @@ class _Workbench(LinearModel):
 class GDRegressor(LinearRegressorMixin, _Workbench):
     """Regression by gradient descent: minimises (1/S) Σ s ℓ(y, x·w + b + o) + α (ρ ‖w‖₁ + (1 - ρ)/2 ‖w‖²), S = Σ s.
 
-    w ← prox(w - η ∇F(w)): every iteration is one sweep over all blocks. ``learning_rate="auto"`` finds η by Armijo's
+    w ← prox(w - η ∇F(w)): an iteration is one sweep over all blocks, and no sweep at all of a squared loss, which is
+    known by its sums of products (``precompute``). ``learning_rate="auto"`` finds η by Armijo's
     rule; the other rates are the classics to learn and tune, and can diverge: a fit that does is stopped with a
     ConvergenceWarning.
 
@@ -140,9 +141,10 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
     fit_intercept : bool, default=True
         False: b = 0.
     {precompute}
-    solver : {"gd", "auto", "lbfgs", "newton-cg", "newton-cholesky", "prox-newton", "fista", "owlqn"}, default="gd"
-        Any but "gd" has no learning rate and refuses one. A loss with kinks ("quantile", "hinge") is smoothed by all
-        but "gd", which takes subgradients.
+    solver : str, default="gd"
+        "gd", "auto", or one of "newton-cholesky", "preconditioned-lbfgs", "lbfgs", "newton-cg", "prox-newton",
+        "prox-bfgs", "fista", "owlqn". Any but "gd" has no learning rate and refuses one. A loss with kinks
+        ("quantile", "hinge") is smoothed by all but "gd", which takes subgradients.
     learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo", "bb", "adgd"}, default="auto"
         "constant": η = eta0. "invscaling": η = eta0 / t^power_t at iteration t. "adaptive": η = eta0 until the
         objective rises; that step is taken back and η divided by 5. "armijo", which is what "auto" takes: the best of
@@ -307,8 +309,8 @@ class GDClassifier(ProbabilityMixin, _Workbench):
     """Classification by gradient descent: minimises (1/S) Σ s ℓ(y, x·w + b + o) + α (ρ ‖w‖₁ + (1 - ρ)/2 ‖w‖²), S = Σ s.
 
     The log loss becomes softmax where there are more than two classes; any other loss is then fitted one class against
-    the rest, all in the same sweeps. Every iteration is one sweep over all
-    blocks; ``learning_rate="auto"`` finds η by Armijo's rule.
+    the rest, all in the same sweeps. Every iteration is one sweep over all blocks; ``learning_rate="auto"`` finds η by
+    Armijo's rule.
 
     Parameters
     ----------
@@ -323,9 +325,10 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         False: b = 0.
     class_weight : dict, "balanced" or None, default=None
         Multiplies the sample weights by class; "balanced" gives every class the same total.
-    solver : {"gd", "auto", "lbfgs", "newton-cg", "newton-cholesky", "prox-newton", "fista", "owlqn"}, default="gd"
-        Any but "gd" has no learning rate and refuses one. A loss with kinks ("quantile", "hinge") is smoothed by all
-        but "gd", which takes subgradients.
+    solver : str, default="gd"
+        "gd", "auto", or one of "newton-cholesky", "preconditioned-lbfgs", "lbfgs", "newton-cg", "prox-newton",
+        "prox-bfgs", "fista", "owlqn". Any but "gd" has no learning rate and refuses one. A loss with kinks
+        ("quantile", "hinge") is smoothed by all but "gd", which takes subgradients.
     learning_rate : {"auto", "constant", "invscaling", "adaptive", "armijo", "bb", "adgd"}, default="auto"
         As in :class:`GDRegressor`.
     eta0 : float, default=0.1
