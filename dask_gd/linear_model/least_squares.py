@@ -32,8 +32,8 @@ class LinearRegression(LeastSquaresBase):
     """Ordinary least squares: minimises Σ s (y - x·w - b - o)².
 
     The minimum is unique for columns of full rank; otherwise the coefficients of smallest norm are returned, as
-    scikit-learn does. One sweep gives the sums of products, which are solved where the fit loop runs, and one more refines
-    the solution of ill-conditioned columns; many features take L-BFGS. Several targets are fitted in the same sweeps.
+    scikit-learn does. One sweep gives the sums of products, which are solved where the fit loop runs; one more refines
+    the solution of ill-conditioned columns. Many features take L-BFGS. Several targets are fitted in the same sweeps.
 
     Parameters
     ----------
