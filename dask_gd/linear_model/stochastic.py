@@ -470,8 +470,7 @@ class SGDClassifier(ProbabilityMixin, _Stochastic):
             )
         known = self._known_classes(classes)
         more = {"targets": "labels", "class_weight": self.class_weight, "classes": known}
-        found = self._run(X, y, sample_weight, offset, self._losses(), one_epoch=True, **more)
-        self.coef_, self.intercept_ = found
+        self.coef_, self.intercept_ = self._run(X, y, sample_weight, offset, self._losses(), one_epoch=True, **more)
         return self
 
     def _known_classes(self, classes: Any) -> Array:
