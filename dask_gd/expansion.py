@@ -7,7 +7,7 @@ rounding of the sums (iterative refinement: Golub & Van Loan, *Matrix Computatio
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.linalg
@@ -80,6 +80,17 @@ class Expansion(NamedTuple):
             u, c = points.direction
             sums = sums._replace(product_w=total * (u @ self.hess), product_b=total * c)
         return sums
+
+
+def correlation_condition(X: Any) -> float:
+    """The condition number of the columns' correlations in a block of rows, in the 1-norm."""
+    if isinstance(X, np.ndarray):
+        X = X - X.mean(axis=0, dtype=np.float64)
+        gram = X.T @ X
+    else:
+        mean = np.asarray(X.mean(axis=0), dtype=np.float64).ravel()
+        gram = (X.T @ X).toarray().astype(np.float64) - X.shape[0] * np.outer(mean, mean)
+    return 1 / max(_reciprocal_condition(gram), 1e-16)
 
 
 def _reciprocal_condition(hess: Array) -> float:

@@ -1,6 +1,6 @@
 """Which solver a fit uses when the user leaves the choice to us, why, what it will cost, and which choices cannot work.
 
-The choice depends on the shape of the data, the loss and the penalty alone, never on a clock or on the number of
+The choice depends on the data, the loss and the penalty alone, never on a clock or on the number of
 workers: the same fit takes the same solver, and so gives the same bits, everywhere. Seconds are those of a machine
 whose constants stand below; they rank the solvers and are no promise.
 """
@@ -70,6 +70,7 @@ class Plan(NamedTuple):
     sample_rows: int  # drawn in the first sweep
     runner_up: Option | None
     nbytes: float  # of X, where need be as assumed
+    condition: float | None = None  # of the sampled columns
     actual_sweeps: int | None = None
     actual_seconds: float | None = None
 
@@ -81,6 +82,7 @@ class Plan(NamedTuple):
         lines = [
             self.title,
             f"  data       {_describe(extent)}",
+            *([] if self.condition is None else [f"  condition  about {self.condition:.0e}, of the sampled columns"]),
             f"  machines   {_machines(extent)}",
             f"  solver     {chosen.solver}",
             f"  because    {self.why}",
@@ -137,7 +139,7 @@ def plan(
     precompute : bool or "auto"
         Whether a squared loss may answer from sums of products.
     condition : float, optional
-        Of the standardised columns, where it is known.
+        Of the columns' correlations, where it is known.
     """
     known = extent._replace(
         n_rows=UNKNOWN_ROWS if math.isnan(extent.n_rows) else max(extent.n_rows, 1.0),
@@ -174,6 +176,7 @@ def plan(
         0 if squares else sample_rows(chosen, known, loss),
         None if other is None else cost(other, extent),
         known.nbytes,
+        condition,
     )
 
 

@@ -18,7 +18,9 @@ from sklearn.utils.validation import validate_data
 from ..callbacks import PrintReports, watching
 from ..continuation import minimise_with_kinks, minimise_with_scale
 from ..engine import is_dask, is_dask_frame, open_engine
+from ..engine.blas import one_blas_thread
 from ..exceptions import DataError, PerfectSeparationWarning
+from ..expansion import correlation_condition
 from ..fitting import Fit, minimise
 from ..kernels import (
     EncodeLabels,
@@ -40,6 +42,7 @@ from .start import CONSTANT_MODEL, Start
 
 # Curvature below this share of the largest is rounding of the Gram matrix, whose sums start in the precision of X.
 RANK_TOL = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-15}
+CONDITION_FEATURES = 1000  # up to here their condition number costs next to nothing
 VALUE_ROUNDING = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-13}  # of an objective, relative
 SQUARES_RANK_TOL = {np.dtype(np.float32): 1e-13, np.dtype(np.float64): 1e-15}  # their sums are in float64
 
@@ -64,7 +67,7 @@ class Problem:
     start: Start = CONSTANT_MODEL
     precompute: bool | str = "auto"  # whether a squared loss may answer from sums of products
 
-    def plan(self, title: str, extent: Extent, loss: Loss, penalty: Any) -> Plan:
+    def plan(self, title: str, extent: Extent, loss: Loss, penalty: Any, condition: float | None = None) -> Plan:
         """What a fit to data of this extent would do; ``penalty`` may be its specification."""
         return plan(
             title,
@@ -75,6 +78,7 @@ class Problem:
             solver=self.solver,
             max_iter=self.max_iter,
             precompute=self.precompute,
+            condition=condition,
         )
 
 
@@ -178,6 +182,11 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
         first = first_sweep(engine, plan, MomentsKernel(n_features, classification))  # the data are not as declared
         sample = first.sample
     rows = sample.lowest(plan.sample_rows).block if sample is not None and plan.sample_rows else None
+    if rows is not None and n_features <= CONDITION_FEATURES:
+        with one_blas_thread():  # a choice must have the same bits in a task
+            condition = correlation_condition(rows.X)
+        better = problem.plan("", plan.extent, loss, penalty, condition)
+        plan = better if better.sample_rows <= plan.sample_rows else plan
     objective = Objective(
         loss,
         moments,
