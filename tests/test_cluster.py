@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster, SchedulerPlugin, wait
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from dask_gd import FitInterrupted, GDClassifier, LinearRegression, LogisticRegression, Ridge
+from dask_gd import FitInterrupted, GDClassifier, GDRegressor, LassoCV, LinearRegression, LogisticRegression, Ridge
 from dask_gd.engine import open_engine
 from dask_gd.engine.cluster import ClusterEngine, ClusterStreamingEngine, place
 from dask_gd.kernels import MomentsKernel
@@ -64,7 +64,13 @@ def fit_all(X, y):
             bits(LogisticRegression().fit(dX, dy > 0)),
             bits(LogisticRegression(solver="lbfgs", max_iter=8).fit(dX, dy > 0)),
             bits(GDClassifier(max_iter=5).fit(dX, dy > 0)),
+            bits(LogisticRegression(solver="preconditioned-lbfgs").fit(dX, dy > 0)),
+            bits(LogisticRegression(solver="prox-bfgs", l1_ratio=1.0, C=0.01).fit(dX, dy > 0)),
+            bits(LogisticRegression(C=np.inf, tol="statistical").fit(dX, dy > 0)),
             bits(Ridge().fit(dX, dy)),
+            bits(Ridge(precompute=False).fit(dX, dy)),
+            bits(LassoCV(alphas=10).fit(dX, dy)),
+            bits(GDRegressor(max_iter=20).fit(dX, dy)),
         ]
 
 

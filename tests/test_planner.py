@@ -145,6 +145,21 @@ def test_a_hessian_that_no_client_holds_is_refused():
         check_solver("newton-cholesky", 30_000, LOSSES["log_loss"](), ElasticNet())
 
 
+@pytest.mark.parametrize("solver", ["auto", "preconditioned-lbfgs"])
+def test_lengths_that_are_not_known_change_no_bit(solver):
+    """The sample is the rows of the lowest keys, however many rows there turn out to be."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(30_000, 6))
+    y = (X[:, 0] + rng.normal(size=30_000) > 0).astype(int)
+    dX, dy = da.from_array(X, chunks=(7000, 6)), da.from_array(y, chunks=7000)
+    model = dask_gd.LogisticRegression(solver=solver)
+    known, sweeps = model.fit(dX, dy).coef_, model.n_sweeps_
+    kept = dX[:, 0] > -np.inf
+    np.testing.assert_array_equal(model.fit(dX[kept], dy[kept]).coef_, known)
+    assert model.n_sweeps_ == sweeps
+    assert model.plan_.sample_rows > 0
+
+
 @pytest.mark.parametrize("solver", ["newton-cholesky", "preconditioned-lbfgs"])
 def test_the_threads_of_blas_change_no_bit(solver):
     """Nor does it matter whether the fit loop runs here or inside a task, where BLAS has one thread."""
