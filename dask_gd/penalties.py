@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
 from .protocol import Array
 
-__all__ = ["PENALTIES", "ElasticNet", "GroupLasso", "Penalty"]
+__all__ = ["PENALTIES", "ElasticNet", "GroupLasso", "Penalty", "ThetaPenalty"]
 
 Number: TypeAlias = float | Array
 
@@ -200,6 +200,55 @@ class GroupLasso:
 
     def snap(self, w: Array) -> Array:
         return w
+
+
+class ThetaPenalty(NamedTuple):
+    """The nonsmooth part of a penalty in a solver's coordinates; intercepts have no part in it."""
+
+    penalty: Any  # of scaled coefficients (k, d)
+    free: Array  # (k, d + 1)
+
+    def _full(self, theta: Array) -> Array:
+        parts = np.zeros(self.free.shape)
+        parts[self.free] = theta
+        return parts
+
+    def value(self, theta: Array) -> float:
+        """Ω(θ)."""
+        return float(np.sum(self.penalty.value(self._full(theta)[:, :-1])))
+
+    def change(self, theta: Array, other: Array, slope: Array) -> float:
+        """slope·(other - θ) + Ω(other) - Ω(θ), without the cancellation of two large sums."""
+        own, new, slopes = self._full(theta), self._full(other), self._full(slope)
+        of_intercepts = np.sum(slopes[:, -1] * (new - own)[:, -1])
+        return float(np.sum(self.penalty.change(own[:, :-1], new[:, :-1], slopes[:, :-1])) + of_intercepts)
+
+    def prox(self, theta: Array, step: Array | float) -> Array:
+        """argmin_v Ω(v) + Σ (v - θ)²/(2 step)."""
+        full = self._full(theta)
+        steps = self._full(np.broadcast_to(step, theta.shape))
+        full[:, :-1] = self.penalty.prox(full[:, :-1], steps[:, :-1])
+        return np.asarray(full[self.free])
+
+    def project(self, theta: Array) -> Array:
+        """The nearest point where Ω is finite."""
+        full = self._full(theta)
+        full[:, :-1] = self.penalty.project(full[:, :-1])
+        return np.asarray(full[self.free])
+
+    def pieces(self) -> tuple[Array, Array, Array, Array] | None:
+        """(l1, center, lower, upper), each (p,), of a separable penalty; None for another."""
+        if not self.penalty.separable:
+            return None
+        k, d = self.free.shape
+        found = []
+        of_intercepts = (0.0, 0.0, -np.inf, np.inf)
+        own = (self.penalty.l1, self.penalty.center, self.penalty.lower, self.penalty.upper)
+        for values, rest in zip(own, of_intercepts, strict=True):
+            full = np.full((k, d), rest)
+            full[:, :-1] = values
+            found.append(full[self.free])
+        return found[0], found[1], found[2], found[3]
 
 
 def l1(alpha: Number) -> ElasticNet:

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import scipy.optimize
 
-from dask_gd.objective import ThetaPenalty
-from dask_gd.penalties import ElasticNet, GroupLasso
+from dask_gd.penalties import ElasticNet, GroupLasso, ThetaPenalty
 from dask_gd.solvers.quadratic_model import minimise_model
 
 SEEDS = range(6)

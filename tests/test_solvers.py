@@ -10,8 +10,7 @@ import pytest
 import scipy.optimize
 import scipy.special
 
-from dask_gd.objective import ThetaPenalty
-from dask_gd.penalties import ElasticNet, GroupLasso
+from dask_gd.penalties import ElasticNet, GroupLasso, ThetaPenalty
 from dask_gd.protocol import DIAGONAL, GRADIENT, HESSIAN, PRODUCT, SAMPLED, Answer
 from dask_gd.solvers import LBFGS, SOLVERS, GradientDescent, NewtonCG, NewtonCholesky
 from dask_gd.solvers.lbfgs import two_loop
