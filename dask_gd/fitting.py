@@ -97,7 +97,7 @@ def minimise(
     Raises
     ------
     FitInterrupted
-        The cluster failed for good; carries the coefficients of the first fit's last iteration.
+        The cluster failed for good; carries the coefficients of the last iteration of the first fit under way.
     """
     running = []
     for number, fit in enumerate(fits):
@@ -150,20 +150,22 @@ def _ask(
     return objective.finish(sums, queries, models)
 
 
+def _is_coarse(run: _Running, objective: Objective) -> bool:
+    """Whether a fit came as near to its minimum as sums of products allow, and no exact gradient has been there."""
+    state = run.state
+    if state is None or run.refined or not (run.converged or state.step == 0.0):
+        return False
+    if run.fit.tol is None and not run.fit.statistical:
+        return False  # so many iterations were asked for, and no more
+    return objective.coarse(state.value, run.model)
+
+
 def _refine(
     running: Sequence[_Running], objective: Objective, engine: Engine, callbacks: Sequence[Callback], dtype: np.dtype
 ) -> None:
     """Where sums of products are too coarse for the last digits, go on from exact gradients; one sweep for all."""
     for _ in range(REFINEMENTS):
-        due = [
-            run
-            for run in running
-            if (run.converged or (run.state is not None and run.state.step == 0.0))
-            and run.fit.tol is not None  # else so many iterations were asked for, and no more
-            and not run.refined
-            and run.state is not None
-            and objective.coarse(run.state.value, run.model)
-        ]
+        due = [run for run in running if _is_coarse(run, objective)]
         if not due:
             return
         thetas = [run.solver.solution(run.state) for run in due]
