@@ -399,14 +399,16 @@ class Objective:
             return Answer(value, grad)
         hess = np.stack(
             [
-                self._hessian(ww, wb, bb, np.broadcast_to(delta, (self.n_features,)), scale, penalty)
+                self._hessian(ww, wb, bb, np.broadcast_to(delta, (self.n_features,)), scale, total, penalty)
                 for ww, wb, bb in zip(sums.hess_ww, sums.hess_wb, sums.hess_bb, strict=True)
             ]
         )
         return Answer(value, grad, hess)
 
-    def _hessian(self, ww: Array, wb: Array, bb: Array, delta: Array, scale: Array, penalty: Penalty) -> Array:
-        """Σ D (x-δ)(x-δ)ᵀ from sums about the origin, scaled, divided by S, plus Ω″; shape (p, p)."""
+    def _hessian(
+        self, ww: Array, wb: Array, bb: Array, delta: Array, scale: Array, total: float, penalty: Penalty
+    ) -> Array:
+        """Σ D (x-δ)(x-δ)ᵀ from sums about the origin, scaled, divided by the total, plus Ω″; shape (p, p)."""
         k, d = self.n_outputs, self.n_features
         cross = np.einsum("kil,j->kilj", wb, delta)  # Σ D_kl x_i δ_j, indexed (k, i, l, j)
         full = np.zeros((k, d + 1, k, d + 1))
@@ -417,7 +419,7 @@ class Objective:
         full[:, :d, :, d] = shifted
         full[:, d, :, :d] = shifted.transpose(2, 0, 1)
         full[:, d, :, d] = bb
-        full /= self.total
+        full /= total
         if self.loss.gauge:
             broken = not penalty.smooth or bool(np.all(np.asarray(penalty.curvature) > 0))
             self._fix_gauge(full, penalised=broken)

@@ -257,7 +257,7 @@ def _option(
         own = 4 * (_pass_seconds(sample, k)[1] + factor)  # on the client, start and refreshes
         seconds = (1 + rounds) * (latency + read) + own
         memory = sample.nbytes
-        return Option(name, 1 + rounds, seconds, memory + 3 * matrices, memory / 4)
+        return Option(name, 1 + rounds, seconds, memory + 3 * matrices, memory / NOMINAL.threads)
     rounds = {
         "lbfgs": 5 * kappa**0.38,
         "owlqn": 6 * kappa**0.38,
@@ -317,7 +317,7 @@ def check_solver(name: str, size: int, loss: Loss, penalty: Penalty) -> None:
             f"solver={name!r} needs a penalty with a gradient and cannot honour L1, groups or bounds: "
             "use 'prox-newton', 'fista', 'owlqn' (L1 alone) or 'auto'."
         )
-    if getattr(solver, "l1_only", False) and not penalty.l1_only:
+    if solver.l1_only and not penalty.l1_only:
         raise ValueError(
             f"solver={name!r} knows L1 alone and cannot honour groups or bounds: use 'prox-newton', 'fista' or 'auto'."
         )

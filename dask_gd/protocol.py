@@ -115,6 +115,7 @@ class Solver(Protocol):
     proximal: bool  # True: its field ``nonsmooth`` takes a penalty that has no gradient
     sampling: bool  # True: asks for the Hessian on a row sample
     certified: bool  # True: the decrement of its states comes from a Hessian
+    l1_only: bool  # True: of what has no gradient it takes L1 alone
 
     def init(self, theta: Array) -> Conversation: ...  # returns the first State
     def step(self, state: Any) -> Conversation: ...  # returns the next State

@@ -59,8 +59,8 @@ class _Inside(Loss):
         return Derivatives(0.5 * short**2, -short, (short > 0).astype(eta.dtype))
 
 
-def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype) -> tuple[Fit, int]:
-    """The fit with a start where the objective is finite, and the sweeps that finding it took.
+def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype) -> Fit:
+    """The fit with a start where the objective is finite.
 
     Raises
     ------
@@ -74,8 +74,7 @@ def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype
             "where no finite coefficients reach: the model needs targets that differ."
         )
     if loss.margins == REALS or loss.n_constant:
-        return fit, 0
-    before = engine.n_sweeps
+        return fit
     bounds = fit.penalty.nonsmooth() if isinstance(fit.penalty, ElasticNet) else ElasticNet()
     bounds = replace(bounds, l1=0.0)
     level = 0.1 * float(objective.start_margins()[0])
@@ -95,7 +94,7 @@ def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype
         if lowest < np.inf and lowest <= CLOSE_TO_BORDER * objective.typical:
             break
     if lowest < np.inf:
-        return best, engine.n_sweeps - before
+        return best
     raise ValueError(
         f"No coefficients were found that keep every margin in the link's domain {loss.margins}: "
         "fit an intercept, look at the offset and the bounds, or take the log link."

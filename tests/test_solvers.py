@@ -178,7 +178,7 @@ def skip(name, function):
 
 
 def l1_only(name):
-    return getattr(SOLVERS[name], "l1_only", False)
+    return SOLVERS[name].l1_only
 
 
 def answer(function, query):

@@ -75,7 +75,7 @@ class Problem(NamedTuple):
 
     def start(self, penalty):
         fit = Fit(SOLVERS["lbfgs"](), penalty, *self.objective.start(), 1, None)
-        found, _ = start_inside(self.objective, self.engine, fit, F64)
+        found = start_inside(self.objective, self.engine, fit, F64)
         return found.coef, found.intercept
 
     def value(self, coef, intercept, penalty):
@@ -125,7 +125,7 @@ def takes(name, penalty, loss):
         return False
     if penalty.smooth:
         return True
-    return make.proximal and (penalty.l1_only or not getattr(make, "l1_only", False))
+    return make.proximal and (penalty.l1_only or not make.l1_only)
 
 
 def near(value, best):

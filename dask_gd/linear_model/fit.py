@@ -163,7 +163,8 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     before = engine.n_sweeps
     classification = problem.targets == "labels"
     loss = problem.loss(2 if classification else 1)
-    guess = problem.plan("", engine.extent, loss, problem.penalty)
+    extent = engine.extent  # on a cluster the scheduler is asked: once
+    guess = problem.plan("", extent, loss, problem.penalty)
     first = first_sweep(engine, guess, MomentsKernel(n_features, classification, None if classification else loss))
     moments = first.moments
     classes = None
@@ -174,7 +175,7 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     loss = problem.loss(np.size(moments.y_mean) if classes is None else len(classes))
     dtype = np.dtype(moments.dtype)
     penalty = problem.penalty(moments)
-    plan = problem.plan("", seen(engine.extent, moments), loss, penalty)
+    plan = problem.plan("", seen(extent, moments), loss, penalty)
     sample = first.sample
     if sample is not None and classification:
         sample = sample.encoded(labels)
@@ -217,7 +218,7 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     fit = Fit(solver, penalty, coef, intercept, problem.max_iter, tol, statistical)
     if rows is not None and not warm and warm_rows(plan.extent, loss):
         fit = start_from_sample(objective, fit, rows, dtype)
-    fit, _ = start_inside(objective, engine, fit, dtype)
+    fit = start_inside(objective, engine, fit, dtype)
     run = minimise
     if loss.n_constant:
         run = minimise_with_scale

@@ -44,6 +44,7 @@ class FISTA:
     proximal: bool = True
     sampling: bool = False
     certified: bool = False
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         theta = self.nonsmooth.project(theta)

@@ -74,6 +74,7 @@ class GradientDescent:
     proximal: bool = True
     sampling: bool = False
     certified: bool = False
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         theta = theta if self.nonsmooth is None else self.nonsmooth.project(theta)

@@ -49,6 +49,7 @@ class LBFGS:
     proximal: bool = False
     sampling: bool = False
     certified: bool = False
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None], DIAGONAL)

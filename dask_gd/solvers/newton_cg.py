@@ -57,6 +57,7 @@ class NewtonCG:
     proximal: bool = False
     sampling: bool = False
     certified: bool = False
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None], DIAGONAL)

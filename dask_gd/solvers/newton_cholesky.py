@@ -117,6 +117,7 @@ class NewtonCholesky:
     proximal: bool = False
     sampling: bool = False
     certified: bool = True
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None], HESSIAN)

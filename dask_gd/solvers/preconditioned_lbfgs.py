@@ -57,6 +57,7 @@ class PreconditionedLBFGS:
     proximal: bool = False
     sampling: bool = True
     certified: bool = True
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         answer = yield Query(theta[None], DIAGONAL)

@@ -49,6 +49,7 @@ class ProxBFGS:
     proximal: bool = True
     sampling: bool = True
     certified: bool = True
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         theta = self.nonsmooth.project(theta)

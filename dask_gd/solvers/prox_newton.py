@@ -46,6 +46,7 @@ class ProxNewton:
     proximal: bool = True
     sampling: bool = False
     certified: bool = True
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         theta = self.nonsmooth.project(theta)

@@ -76,6 +76,7 @@ class LocalSGD:
     proximal: bool = True
     sampling: bool = False
     certified: bool = False
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         yield from ()  # nothing to ask
@@ -123,6 +124,7 @@ class SGD:
     proximal: bool = True
     sampling: bool = False
     certified: bool = False
+    l1_only: bool = False
 
     def init(self, theta: Array) -> Conversation:
         yield from ()
