@@ -13,6 +13,7 @@ FLOORS = {
     "losses": 0,
     "penalties": 0,
     "exceptions": 0,
+    "compiled": 0,
     "objective": 1,
     "expansion": 1,
     "kernels": 1,

@@ -148,7 +148,7 @@ def test_float32_and_an_offset():
 
 REFERENCE = """
 import sys, numpy as np
-from dask_gd.kernels.compiled import COMPILED
+from dask_gd.compiled.jit import COMPILED
 from dask_gd import SGDClassifier
 import test_sgd
 assert not COMPILED

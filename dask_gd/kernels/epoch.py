@@ -52,7 +52,7 @@ class EpochKernel:
 
 
 def _walk(loss: Loss, stride: Stride, block: Block) -> WalkSums:
-    from .compiled import walker  # imports Numba
+    from ..compiled.walk import walker  # imports Numba
 
     order = chosen_rows(block.n_rows, block.index, stride.rows)
     n = len(order)

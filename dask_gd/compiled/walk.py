@@ -1,8 +1,4 @@
-"""The walk over rows, one at a time: machine code where Numba is there, the same Python where it is not.
-
-This module imports Numba, which takes a while: import it where a walk begins, never at the top of another module.
-Machine code is kept on disk, so that a machine compiles it once.
-"""
+"""The walk over rows, one at a time: machine code where Numba is there, the same Python where it is not."""
 
 from __future__ import annotations
 
@@ -14,34 +10,13 @@ from typing import Any
 import numpy as np
 
 from ..protocol import Array
+from .jit import COMPILED, jit, numba
 
-numba: Any
-try:
-    import numba
-    from llvmlite import ir
-    from numba.extending import intrinsic
-except ImportError:  # the walk is the same, a hundred times slower
-    numba = None
+__all__ = ["walk_rows", "walker"]
 
-__all__ = ["COMPILED", "walk_rows", "walker"]
-
-COMPILED = numba is not None and not numba.config.DISABLE_JIT
 AHEAD = 16  # rows in a random order come from all over the memory: ask for them so many rows before they are needed
 RESET = 1e-9  # below this the common scale of the coefficients is multiplied out
 STEEPEST = 1e12  # no slope of a loss counts for more
-# Sums may be reordered (as vectors), but NaN stays NaN and the same machine gives the same bits.
-FAST = {"reassoc", "contract", "nsz"}
-
-
-def jit(function: Callable[..., Any], *signature: Any) -> Any:
-    """Compiled, at once for a signature and else at the first call."""
-    if not COMPILED:
-        return function
-    options = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
-    try:
-        return numba.njit(*signature, cache=True, **options)(function)
-    except RuntimeError:  # no directory to keep it in
-        return numba.njit(*signature, **options)(function)
 
 
 def prefetch(array: Array, index: int) -> None:
@@ -49,6 +24,8 @@ def prefetch(array: Array, index: int) -> None:
 
 
 if COMPILED:
+    from llvmlite import ir
+    from numba.extending import intrinsic
 
     @intrinsic
     def _prefetch(context: Any, array: Any, index: Any) -> Any:
