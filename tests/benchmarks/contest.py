@@ -1,0 +1,198 @@
+"""Contests: our fit and its rivals' take turns on the same data, and medians, objectives and goals become lines.
+
+A row of the table is a generator of contests, so that it can make its data and its cluster, lend them to a contest or
+two, and clear away::
+
+    def ridge(scale: float) -> Iterator[Contest]:
+        X, y = ...  # of a size times ``scale``
+        yield Contest("ridge, ...", lambda: Ridge().fit(X, y), [Rival("scikit-learn", ..., Goal("speedup", 3.0))])
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from common import median, seconds, table
+
+AS_LOW = 1e-8  # an objective is no higher than another if it is not by more than this, relatively: the data's rounding
+PATIENCE = 20.0  # seconds after which a contestant sits out the rounds that are left
+
+
+class Goal(NamedTuple):
+    """What a pair of medians shall show."""
+
+    kind: str  # "speedup": theirs / ours at least; "cost": ours / theirs at most; "excess": ours - theirs at most
+    bound: float
+
+    def value(self, ours: float, theirs: float) -> float:
+        return {"speedup": theirs / ours, "cost": ours / theirs, "excess": ours - theirs}[self.kind]
+
+    def met(self, value: float) -> bool:
+        return value >= self.bound if self.kind == "speedup" else value <= self.bound
+
+    def __str__(self) -> str:
+        return f"{'≥' if self.kind == 'speedup' else '≤'} {self.bound:g}{' s' if self.kind == 'excess' else ''}"
+
+
+class Rival(NamedTuple):
+    """One that ours is held against."""
+
+    name: str
+    run: Callable[[], Any] | None  # None: it cannot run here
+    goal: Goal | None = None
+    group: str = ""  # of those with one name only the fastest counts for the goal
+    warm_up: Callable[[], Any] | None = None  # in place of a first call that is not counted
+    missing: str = ""  # why it cannot run
+
+
+class Contest(NamedTuple):
+    """Calls to be timed. ``objective`` takes what a call returned; it may return several numbers, as of a path."""
+
+    what: str
+    ours: Callable[[], Any]
+    rivals: Sequence[Rival]
+    objective: Callable[[Any], Any] | None = None
+    repeats: int | None = None  # rounds, where not those of the whole run
+
+
+Row = Callable[[float], Iterator[Contest]]
+
+
+@dataclass
+class Line:
+    """Ours against one rival."""
+
+    row: str
+    what: str
+    rival: str
+    ours: list[float] = field(default_factory=list)  # seconds
+    theirs: list[float] = field(default_factory=list)
+    kind: str = "speedup"
+    bound: float | None = None
+    difference: float | None = None  # of the objectives, relative to the rival's; the largest of several
+    sweeps: int | None = None
+    missing: str = ""
+
+    @property
+    def value(self) -> float:
+        return Goal(self.kind, 0.0).value(median(self.ours), median(self.theirs))
+
+    @property
+    def goal(self) -> Goal | None:
+        return None if self.bound is None else Goal(self.kind, self.bound)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether goal and objective are reached; None where there is no goal or no measurement."""
+        if self.goal is None or self.missing:
+            return None
+        return self.goal.met(self.value) and (self.difference is None or self.difference <= AS_LOW)
+
+
+def measure(row: str, contest: Contest, repeats: int, patience: float = PATIENCE) -> list[Line]:
+    """All lines of one contest: after a call each that is not counted, the contestants take turns."""
+    present = [rival for rival in contest.rivals if rival.run is not None]
+    calls = {"": contest.ours} | {rival.name: rival.run for rival in present}
+    warm = {rival.name: rival.warm_up for rival in present}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    results = {name: (warm.get(name) or call)() for name, call in calls.items()}
+    for turn in range(contest.repeats or repeats):
+        for name, call in calls.items():
+            if not turn or sum(times[name]) < patience:
+                took, results[name] = seconds(call)
+                times[name].append(took)
+    values = {}
+    if contest.objective is not None:
+        values = {name: np.atleast_1d(contest.objective(result)) for name, result in results.items()}
+    judged = hardest(present, times)
+    lines = []
+    for rival in contest.rivals:
+        line = Line(
+            row, contest.what, rival.name, missing=rival.missing, sweeps=getattr(results[""], "n_sweeps_", None)
+        )
+        if rival.goal is not None:
+            line.kind = rival.goal.kind
+            line.bound = rival.goal.bound if rival.run is None or rival.name in judged else None
+        if rival.run is not None:
+            line.ours, line.theirs = times[""], times[rival.name]
+            if values:
+                theirs = values[rival.name]
+                line.difference = float(np.max((values[""] - theirs) / np.abs(theirs)))
+        lines.append(line)
+    return lines
+
+
+def hardest(rivals: Sequence[Rival], times: dict[str, list[float]]) -> set[str]:
+    """The fastest of each group, and everyone who is in none."""
+    best: dict[str, str] = {}
+    for rival in rivals:
+        group = rival.group or rival.name
+        if group not in best or median(times[rival.name]) < median(times[best[group]]):
+            best[group] = rival.name
+    return set(best.values())
+
+
+HEAD = ("what", "beside", "ours", "theirs", "ratio", "goal", "met", "objective", "sweeps")
+
+
+def cells(line: Line) -> list[str]:
+    """One line of the table as text."""
+    goal = "" if line.goal is None else str(line.goal)
+    if line.missing:
+        return [line.what, line.rival, "", line.missing, "", goal, "", "", ""]
+    met = {None: "", True: "yes", False: "no"}[line.met]
+    value = f"{line.value:.2f} s" if line.kind == "excess" else f"{line.value:.3g}"
+    difference = "" if line.difference is None else f"{line.difference:+.0e}"
+    sweeps = "" if line.sweeps is None else str(line.sweeps)
+    return [line.what, line.rival, clock(line.ours), clock(line.theirs), value, goal, met, difference, sweeps]
+
+
+def clock(times: Sequence[float]) -> str:
+    """A median with its unit: three digits."""
+    value = median(times)
+    size, unit = (1.0, "s") if value >= 1 else (1e-3, "ms")
+    return f"{value / size:#.3g}".rstrip(".") + f" {unit}"
+
+
+def as_text(lines: Sequence[Line]) -> str:
+    """The table for a terminal."""
+    return table(HEAD, [cells(line) for line in lines])
+
+
+def as_rst(results: Results) -> str:
+    """The table as reStructuredText, under the machine it was measured on."""
+    text = [f"{results.machine}", "", ".. list-table::", "   :header-rows: 1", ""]
+    before = ""
+    for row in [list(HEAD), *(cells(line) for line in results.lines)]:
+        row[0], before = ("" if row[0] == before else row[0]), row[0]
+        text += [f"   {'* -' if not i else '  -'} {cell}".rstrip() for i, cell in enumerate(row)]
+    return "\n".join(text) + "\n"
+
+
+@dataclass
+class Results:
+    """Everything that a run found out; kept as JSON."""
+
+    machine: str
+    lines: list[Line]
+
+    def write(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        kept = json.loads(path.read_text())
+        return cls(kept["machine"], [Line(**line) for line in kept["lines"]])
+
+    def replace(self, lines: Sequence[Line]) -> None:
+        """Lines of a row that was measured again take the place of its old ones."""
+        again = {line.row for line in lines}
+        first = next((i for i, line in enumerate(self.lines) if line.row in again), len(self.lines))
+        before = [line for line in self.lines[:first]]
+        after = [line for line in self.lines[first:] if line.row not in again]
+        self.lines = [*before, *lines, *after]
