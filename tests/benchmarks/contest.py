@@ -11,7 +11,7 @@ two, and clear away::
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,10 +57,10 @@ class Contest(NamedTuple):
     ours: Callable[[], Any]
     rivals: Sequence[Rival]
     objective: Callable[[Any], Any] | None = None
-    repeats: int | None = None  # rounds, where not those of the whole run
+    factor: int = 1  # so many times the rounds of others, where a round is short
 
 
-Row = Callable[[float], Iterator[Contest]]
+Row = Callable[[float], Generator[Contest]]
 
 
 @dataclass
@@ -101,7 +101,7 @@ def measure(row: str, contest: Contest, repeats: int, patience: float = PATIENCE
     warm = {rival.name: rival.warm_up for rival in present}
     times: dict[str, list[float]] = {name: [] for name in calls}
     results = {name: (warm.get(name) or call)() for name, call in calls.items()}
-    for turn in range(contest.repeats or repeats):
+    for turn in range(contest.factor * repeats):
         for name, call in calls.items():
             if not turn or sum(times[name]) < patience:
                 took, results[name] = seconds(call)

@@ -15,7 +15,6 @@ from contest import Contest, Goal, Rival
 from threadpoolctl import threadpool_limits
 
 SHAPES = ((2_000_000, 28), (200_000, 500))
-REPEATS = 11
 MODELS = 80
 
 
@@ -55,7 +54,7 @@ def of_block(n: int, d: int, dtype: Any) -> Iterator[Contest]:
         f"gradient pass, {data}",
         lambda: gradient(block),
         [Rival("X.sum()", X.sum, limit), Rival("X.max()", X.max, limit)],
-        repeats=REPEATS,
+        factor=3,
     )
     yield Contest(
         f"pass with Hessian, {data}",
