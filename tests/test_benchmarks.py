@@ -99,6 +99,21 @@ def test_the_worst_point_of_a_path_counts(clock):
     assert line.difference == 0.25
 
 
+def test_figures_that_are_no_seconds(clock):
+    """As of memory; and a reference that counts as often as ours had sweeps."""
+
+    class Model:
+        n_sweeps_ = 3
+
+    bytes_ours, limit = clock.takes("o", 1.0, result=2**20), Rival("limit", clock.takes("r", 1.0, result=2**21))
+    (line,) = measure("row", Contest("memory", bytes_ours, [limit], figure=float, unit="B"), repeats=1)
+    assert (line.ours, line.theirs) == ([2.0**20], [2.0**21])
+    assert "1.00 MiB" in as_text([line])
+    read = Rival("its sweeps × reading", clock.takes("r", 2.0), Goal("cost", 1.2), count=lambda model: model.n_sweeps_)
+    (line,) = measure("row", Contest("streamed", clock.takes("o", 9.0, result=Model()), [read]), repeats=2)
+    assert (line.theirs, line.value, line.sweeps, line.met) == ([6.0, 6.0], 1.5, 3, False)
+
+
 def test_a_peer_that_is_not_there_is_named(clock):
     rival = Rival("peer", None, Goal("speedup", 2.0), missing="peer is not installed")
     (line,) = measure("row", Contest("what", clock.takes("o", 1.0), [rival]), repeats=1)

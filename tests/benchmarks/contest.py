@@ -48,6 +48,7 @@ class Rival(NamedTuple):
     group: str = ""  # of those with one name only the fastest counts for the goal
     warm_up: Callable[[], Any] | None = None  # in place of a first call that is not counted
     missing: str = ""  # why it cannot run
+    count: Callable[[Any], float] | None = None  # from our result: so many of these calls are held against ours
 
 
 class Contest(NamedTuple):
@@ -58,6 +59,8 @@ class Contest(NamedTuple):
     rivals: Sequence[Rival]
     objective: Callable[[Any], Any] | None = None
     factor: int = 1  # so many times the rounds of others, where a round is short
+    figure: Callable[[Any], float] | None = None  # of a result, where not the seconds of a call are compared
+    unit: str = "s"  # or "B"
 
 
 Row = Callable[[float], Generator[Contest]]
@@ -70,8 +73,9 @@ class Line:
     row: str
     what: str
     rival: str
-    ours: list[float] = field(default_factory=list)  # seconds
+    ours: list[float] = field(default_factory=list)
     theirs: list[float] = field(default_factory=list)
+    unit: str = "s"
     kind: str = "speedup"
     bound: float | None = None
     difference: float | None = None  # of the objectives, relative to the rival's; the largest of several
@@ -95,31 +99,22 @@ class Line:
 
 
 def measure(row: str, contest: Contest, repeats: int, patience: float = PATIENCE) -> list[Line]:
-    """All lines of one contest: after a call each that is not counted, the contestants take turns."""
+    """All lines of one contest."""
     present = [rival for rival in contest.rivals if rival.run is not None]
-    calls = {"": contest.ours} | {rival.name: rival.run for rival in present}
-    warm = {rival.name: rival.warm_up for rival in present}
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    results = {name: (warm.get(name) or call)() for name, call in calls.items()}
-    for turn in range(contest.factor * repeats):
-        for name, call in calls.items():
-            if not turn or sum(times[name]) < patience:
-                took, results[name] = seconds(call)
-                times[name].append(took)
+    figures, results = take_turns(contest, present, repeats, patience)
     values = {}
     if contest.objective is not None:
         values = {name: np.atleast_1d(contest.objective(result)) for name, result in results.items()}
-    judged = hardest(present, times)
+    judged = hardest(present, figures)
+    sweeps = getattr(results[""], "n_sweeps_", None)
     lines = []
     for rival in contest.rivals:
-        line = Line(
-            row, contest.what, rival.name, missing=rival.missing, sweeps=getattr(results[""], "n_sweeps_", None)
-        )
+        line = Line(row, contest.what, rival.name, unit=contest.unit, sweeps=sweeps, missing=rival.missing)
         if rival.goal is not None:
             line.kind = rival.goal.kind
             line.bound = rival.goal.bound if rival.run is None or rival.name in judged else None
         if rival.run is not None:
-            line.ours, line.theirs = times[""], times[rival.name]
+            line.ours, line.theirs = figures[""], figures[rival.name]
             if values:
                 theirs = values[rival.name]
                 line.difference = float(np.max((values[""] - theirs) / np.abs(theirs)))
@@ -127,12 +122,36 @@ def measure(row: str, contest: Contest, repeats: int, patience: float = PATIENCE
     return lines
 
 
-def hardest(rivals: Sequence[Rival], times: dict[str, list[float]]) -> set[str]:
+def take_turns(
+    contest: Contest, present: Sequence[Rival], repeats: int, patience: float
+) -> tuple[dict[str, list[float]], dict[str, Any]]:
+    """The figures of ours (called "") and of every rival, and what each call returned last.
+
+    A call of each comes first that is not counted.
+    """
+    calls = {"": contest.ours} | {rival.name: rival.run for rival in present if rival.run is not None}
+    warm = {rival.name: rival.warm_up for rival in present}
+    figures: dict[str, list[float]] = {name: [] for name in calls}
+    spent = dict.fromkeys(calls, 0.0)
+    results = {name: (warm.get(name) or call)() for name, call in calls.items()}
+    for turn in range(contest.factor * repeats):
+        for name, call in calls.items():
+            if not turn or spent[name] < patience:
+                took, results[name] = seconds(call)
+                spent[name] += took
+                figures[name].append(took if contest.figure is None else contest.figure(results[name]))
+    for rival in present:
+        if rival.count is not None:
+            figures[rival.name] = [rival.count(results[""]) * figure for figure in figures[rival.name]]
+    return figures, results
+
+
+def hardest(rivals: Sequence[Rival], figures: dict[str, list[float]]) -> set[str]:
     """The fastest of each group, and everyone who is in none."""
     best: dict[str, str] = {}
     for rival in rivals:
         group = rival.group or rival.name
-        if group not in best or median(times[rival.name]) < median(times[best[group]]):
+        if group not in best or median(figures[rival.name]) < median(figures[best[group]]):
             best[group] = rival.name
     return set(best.values())
 
@@ -149,14 +168,25 @@ def cells(line: Line) -> list[str]:
     value = f"{line.value:.2f} s" if line.kind == "excess" else f"{line.value:.3g}"
     difference = "" if line.difference is None else f"{line.difference:+.0e}"
     sweeps = "" if line.sweeps is None else str(line.sweeps)
-    return [line.what, line.rival, clock(line.ours), clock(line.theirs), value, goal, met, difference, sweeps]
+    return [
+        line.what,
+        line.rival,
+        *(measured(median(v), line.unit) for v in (line.ours, line.theirs)),
+        value,
+        goal,
+        met,
+        difference,
+        sweeps,
+    ]
 
 
-def clock(times: Sequence[float]) -> str:
-    """A median with its unit: three digits."""
-    value = median(times)
-    size, unit = (1.0, "s") if value >= 1 else (1e-3, "ms")
-    return f"{value / size:#.3g}".rstrip(".") + f" {unit}"
+def measured(value: float, unit: str) -> str:
+    """A figure of three digits with its unit."""
+    if unit == "s":
+        value, unit = (value, "s") if value >= 1 else (1e3 * value, "ms")
+    elif unit == "B":
+        value, unit = value / 2**20, "MiB"
+    return f"{value:#.3g}".rstrip(".") + f" {unit}"
 
 
 def as_text(lines: Sequence[Line]) -> str:
