@@ -84,6 +84,17 @@ def test_only_the_fastest_of_a_group_counts(clock):
     assert [line.met for line in lines] == [None, False, True]
 
 
+def test_who_stopped_early_is_not_the_fastest(clock):
+    goal = Goal("speedup", 3.0)
+    rivals = [
+        Rival("hasty", clock.takes("h", 2.0, result=1.01), goal, "library"),
+        Rival("right", clock.takes("r", 4.0, result=1.0), goal, "library"),
+    ]
+    hasty, right = measure("row", Contest("what", clock.takes("o", 1.0, result=1.0), rivals, lambda found: found), 1)
+    assert (hasty.met, right.met) == (None, True)
+    assert hasty.difference == pytest.approx(-0.01, rel=0.1)
+
+
 @pytest.mark.parametrize(("ours", "theirs", "met"), [(1.0, 1.0, True), (0.9, 1.0, True), (1.1, 1.0, False)])
 def test_a_higher_objective_is_no_win(clock, ours, theirs, met):
     rival = Rival("r", clock.takes("r", 9.0, result=theirs), Goal("speedup", 2.0))

@@ -20,6 +20,7 @@ import numpy as np
 from common import median, seconds, table
 
 AS_LOW = 1e-8  # an objective is no higher than another if it is not by more than this, relatively: the data's rounding
+AS_NEAR = 1e-6  # a solver that stopped further above ours than this has not finished, and its seconds count for little
 PATIENCE = 20.0  # seconds after which a contestant sits out the rounds that are left
 
 
@@ -45,7 +46,7 @@ class Rival(NamedTuple):
     name: str
     run: Callable[[], Any] | None  # None: it cannot run here
     goal: Goal | None = None
-    group: str = ""  # of those with one name only the fastest counts for the goal
+    group: str = ""  # of those with one name only the fastest that reaches the minimum counts for the goal
     warm_up: Callable[[], Any] | None = None  # in place of a first call that is not counted
     missing: str = ""  # why it cannot run
     count: Callable[[Any], float] | None = None  # from our result: so many of these calls are held against ours
@@ -105,7 +106,8 @@ def measure(row: str, contest: Contest, repeats: int, patience: float = PATIENCE
     values = {}
     if contest.objective is not None:
         values = {name: np.atleast_1d(contest.objective(result)) for name, result in results.items()}
-    judged = hardest(present, figures)
+    far = {name: excess(value, values[""]) > AS_NEAR for name, value in values.items()}
+    judged = hardest(present, figures, far)
     sweeps = getattr(results[""], "n_sweeps_", None)
     lines = []
     for rival in contest.rivals:
@@ -116,8 +118,7 @@ def measure(row: str, contest: Contest, repeats: int, patience: float = PATIENCE
         if rival.run is not None:
             line.ours, line.theirs = figures[""], figures[rival.name]
             if values:
-                theirs = values[rival.name]
-                line.difference = float(np.max((values[""] - theirs) / np.abs(theirs)))
+                line.difference = excess(values[""], values[rival.name])
         lines.append(line)
     return lines
 
@@ -146,14 +147,17 @@ def take_turns(
     return figures, results
 
 
-def hardest(rivals: Sequence[Rival], figures: dict[str, list[float]]) -> set[str]:
-    """The fastest of each group, and everyone who is in none."""
-    best: dict[str, str] = {}
+def excess(values: np.ndarray, others: np.ndarray) -> float:
+    """By how much values are above others, relatively; of several the most."""
+    return float(np.max((values - others) / np.abs(others)))
+
+
+def hardest(rivals: Sequence[Rival], figures: dict[str, list[float]], far: dict[str, bool]) -> set[str]:
+    """The fastest of each group among those that came near enough, and everyone who is in none."""
+    groups: dict[str, list[str]] = {}
     for rival in rivals:
-        group = rival.group or rival.name
-        if group not in best or median(figures[rival.name]) < median(figures[best[group]]):
-            best[group] = rival.name
-    return set(best.values())
+        groups.setdefault(rival.group or rival.name, []).append(rival.name)
+    return {min(names, key=lambda name: (far.get(name, False), median(figures[name]))) for names in groups.values()}
 
 
 HEAD = ("what", "beside", "ours", "theirs", "ratio", "goal", "met", "objective", "sweeps")

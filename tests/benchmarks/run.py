@@ -23,9 +23,9 @@ from pathlib import Path
 
 from common import machine
 from contest import PATIENCE, Line, Results, Row, as_rst, as_text, cells, measure
-from rows import imports, logistic, passes, poisson, processes, squares, stochastic
+from rows import imports, logistic, passes, poisson, processes, small, sparse, squares, stochastic
 
-TOPICS = (passes, logistic, squares, poisson, processes, imports, stochastic)
+TOPICS = (passes, logistic, squares, sparse, poisson, processes, small, imports, stochastic)
 ROWS: dict[str, Row] = {name: row for topic in TOPICS for name, row in topic.ROWS.items()}
 QUICK = {"scale": 0.01, "repeats": 1, "patience": 1.0}
 BEGIN, END = ".. begin: run.py --table", ".. end: run.py --table"
