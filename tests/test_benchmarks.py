@@ -182,7 +182,11 @@ def test_a_row_that_fails_is_a_line_and_the_run_goes_on(clock, monkeypatch, tmp_
     assert done.value == 2.0
     assert "failed: RuntimeError: no luck" in failed.missing
     assert "no luck" in capsys.readouterr().out
-    assert run.main(["--only", "other"]) == 0
+    assert run.main(["--only", "other", "--json", str(kept)]) == 0
+    assert len(Results.read(kept).lines) == 2
+    Results("another machine", []).write(kept)
+    with pytest.raises(SystemExit, match="another machine"):
+        run.main(["--json", str(kept)])
 
 
 def test_the_rows_of_one_pass_run():

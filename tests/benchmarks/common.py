@@ -182,7 +182,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def machine() -> str:
-    """CPU, cores, load and versions in two lines."""
+    """CPU, cores and versions in two lines."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -196,5 +196,4 @@ def machine() -> str:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             pass
-    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
-    return f"{cpu}; {os.cpu_count()} cores{load}\n{', '.join(versions)}"
+    return f"{cpu}; {os.cpu_count()} cores\n{', '.join(versions)}"

@@ -195,16 +195,24 @@ def measured(value: float, unit: str) -> str:
 
 def as_text(lines: Sequence[Line]) -> str:
     """The table for a terminal."""
-    return table(HEAD, [cells(line) for line in lines])
+    return f"{table(HEAD, [cells(line) for line in lines])}\n\n{score(lines)}"
+
+
+def score(lines: Sequence[Line]) -> str:
+    """How many goals are met."""
+    judged = [line.met for line in lines if line.met is not None]
+    return f"{sum(judged)} of {len(judged)} goals are met."
 
 
 def as_rst(results: Results) -> str:
     """The table as reStructuredText, under the machine it was measured on."""
-    text = [f"{results.machine}", "", ".. list-table::", "   :header-rows: 1", ""]
+    text = ["Measured on: " + "; ".join(results.machine.splitlines()) + ".", "", score(results.lines), ""]
+    text += [".. list-table::", "   :header-rows: 1", ""]
     before = ""
     for row in [list(HEAD), *(cells(line) for line in results.lines)]:
         row[0], before = ("" if row[0] == before else row[0]), row[0]
-        text += [f"   {'* -' if not i else '  -'} {cell}".rstrip() for i, cell in enumerate(row)]
+        row[6] = f"**{row[6]}**" if row[6] == "no" else row[6]
+        text += [f"   {'  -' if i else '* -'} {cell}".rstrip() for i, cell in enumerate(row)]
     return "\n".join(text) + "\n"
 
 

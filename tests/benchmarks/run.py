@@ -1,19 +1,22 @@
 """One table of ratios: dask_gd beside its peers, each pair measured in the same run, taking turns, medians.
 
-    python tests/benchmarks/run.py [--quick] [--only ROW ...] [--json FILE]
-    python tests/benchmarks/run.py --table FILE [--into docs/benchmarks.rst]
+    python tests/benchmarks/run.py [--quick] [--only ROW ...] [--json FILE] [--into PAGE]
+    python tests/benchmarks/run.py --table FILE [--into PAGE]
 
 "theirs / ours" must be at least a goal of "≥", "ours / theirs" at most one of "≤"; the goal of several solvers of one
 library is held against the fastest. The objective is ours less the rival's, relative to it, in float64. Peers that are
 not installed (``pip install -e ".[bench]"``, Java 17 for Spark) are named and left out. ``--quick`` has a hundredth of
 the rows, to see that everything runs: its figures mean nothing. ``--json`` keeps the results; where the file is there
-already, rows that are measured again replace their old lines. ``--table`` prints the results of a file for the
-documentation, or puts them between the markers of a page.
+already, rows that are measured again replace their old lines. ``--table`` measures nothing and prints the results of a
+file as reStructuredText. ``--into`` puts that between the markers of a page. The page of the documentation is made by
+
+    python tests/benchmarks/run.py --json docs/benchmarks.json --into docs/benchmarks.rst
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import traceback
 import warnings
@@ -65,17 +68,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--into", type=Path, metavar="PAGE")
     options = parser.parse_args(arguments)
     if options.table:
-        text = as_rst(Results.read(options.table))
-        if options.into:
-            options.into.write_text(between_markers(options.into.read_text(), text))
-        else:
-            print(text)
-        return 0
+        results = Results.read(options.table)
+        if not options.into:
+            print(as_rst(results))
+        failed = False
+    else:
+        results, failed = run(options)
+    if options.into:
+        options.into.write_text(between_markers(options.into.read_text(), as_rst(results)))
+    return int(failed)
+
+
+def run(options: argparse.Namespace) -> tuple[Results, bool]:
+    """Measure, print and keep; and whether anything failed."""
     warnings.simplefilter("ignore")
     results = Results(machine(), [])
-    print(results.machine, flush=True)
+    print(f"{results.machine}\nload {os.getloadavg()[0]:.1f} at the start", flush=True)
     if options.json and options.json.exists():
-        results.lines = Results.read(options.json).lines
+        kept = Results.read(options.json)
+        if kept.machine != results.machine:
+            raise SystemExit(f"{options.json} has results of another machine or other versions:\n{kept.machine}")
+        results = kept
     measured: list[Line] = []
     for name in options.only or ROWS:
         print(f"\n{name}", flush=True)
@@ -85,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             results.write(options.json)
     print(f"\n{as_text(measured)}")
-    return int(any(line.missing.startswith("failed") for line in measured))
+    return results, any(line.missing.startswith("failed") for line in measured)
 
 
 if __name__ == "__main__":
