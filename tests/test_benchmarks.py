@@ -12,6 +12,7 @@ import common
 import contest
 import run
 from contest import Contest, Goal, Line, Results, Rival, as_rst, as_text, measure
+from rows import passes
 
 
 class Stopwatch:
@@ -20,6 +21,7 @@ class Stopwatch:
     def __init__(self, monkeypatch):
         self.now, self.calls = 0.0, []
         monkeypatch.setattr(common.time, "perf_counter", lambda: self.now)
+        monkeypatch.setattr(common.gc, "collect", lambda: 0)
 
     def takes(self, name, *seconds, result=None):
         left = list(seconds)
@@ -189,11 +191,11 @@ def test_a_row_that_fails_is_a_line_and_the_run_goes_on(clock, monkeypatch, tmp_
         run.main(["--json", str(kept)])
 
 
-def test_the_rows_of_one_pass_run():
-    """The cheapest real row: no cluster and no peer."""
-    lines = [line for row in ("passes", "80-models") for line in run.lines_of(row, run.ROWS[row], 1e-4, 1)]
-    assert not [line.missing for line in lines if line.missing]
-    assert {line.bound for line in lines} == {1.5, 2.5, 12.0}
+def test_the_cheapest_real_rows_run():
+    """No cluster and no peer."""
+    contests = [*passes.of_block(200, 28, np.float32), passes.of_models(200, 28, np.float64)]
+    lines = [line for contest in contests for line in measure("passes", contest, 1)]
+    assert [line.bound for line in lines] == [1.5, 1.5, 2.5, 12.0]
     assert all(line.value > 0 for line in lines)
 
 
