@@ -30,7 +30,7 @@ def block_and_points(n: int, d: int, dtype: Any, models: int = 1) -> tuple[Any, 
     W = rng.normal(size=(models, 1, d)) / np.sqrt(d)
 
     def kernel(want: frozenset[str], count: int = models) -> Any:
-        return LossKernel(Logistic(), (Points(W[:count], np.zeros((count, 1)), want),))
+        return LossKernel(Logistic(), (Points(W[:count], np.zeros((count, 1)), want),), compiled=True)
 
     return Block(0, X, y), kernel
 
