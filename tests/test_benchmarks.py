@@ -129,8 +129,9 @@ def test_figures_that_are_no_seconds(clock):
 
 def test_a_peer_that_is_not_there_is_named(clock):
     rival = Rival("peer", None, Goal("speedup", 2.0), missing="peer is not installed")
-    (line,) = measure("row", Contest("what", clock.takes("o", 1.0), [rival]), repeats=1)
+    (line,) = measure("row", Contest("what", clock.takes("o", 1.0), [rival], lambda found: found), repeats=1)
     assert line.met is None
+    assert not clock.calls  # nobody to be held against
     assert "peer is not installed" in as_text([line])
     assert line.ours == []
 
@@ -193,7 +194,7 @@ def test_a_row_that_fails_is_a_line_and_the_run_goes_on(clock, monkeypatch, tmp_
 
 def test_the_cheapest_real_rows_run():
     """No cluster and no peer."""
-    contests = [*passes.of_block(200, 28, np.float32), passes.of_models(200, 28, np.float64)]
+    contests = [*passes.of_block(200, 28, np.float32), passes.of_models(200, 28, np.float32)]
     lines = [line for contest in contests for line in measure("passes", contest, 1)]
     assert [line.bound for line in lines] == [1.5, 1.5, 2.5, 12.0]
     assert all(line.value > 0 for line in lines)

@@ -143,16 +143,12 @@ def here(*collections: Any) -> tuple[np.ndarray, ...]:
 
 
 @contextmanager
-def local_cluster(n_workers: int = 2, threads: int = 1) -> Iterator[Any]:
-    """A client of a cluster of processes, single-threaded unless told."""
+def local_cluster(n_workers: int = 2, threads: int = 1, memory_limit: int = 0) -> Iterator[Any]:
+    """A client of a cluster of processes, single-threaded and without a limit (in bytes a worker) unless told."""
     from distributed import Client, LocalCluster
 
-    with (
-        LocalCluster(
-            n_workers=n_workers, threads_per_worker=threads, dashboard_address=":0", memory_limit=0
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    options = {"n_workers": n_workers, "threads_per_worker": threads, "memory_limit": memory_limit}
+    with LocalCluster(dashboard_address=":0", **options) as cluster, Client(cluster) as client:
         yield client
 
 

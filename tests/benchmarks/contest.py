@@ -102,13 +102,14 @@ class Line:
 def measure(row: str, contest: Contest, repeats: int, patience: float = PATIENCE) -> list[Line]:
     """All lines of one contest."""
     present = [rival for rival in contest.rivals if rival.run is not None]
-    figures, results = take_turns(contest, present, repeats, patience)
+    # Without anybody to be held against, ours is not run either.
+    figures, results = take_turns(contest, present, repeats, patience) if present else ({}, {})
     values = {}
     if contest.objective is not None:
         values = {name: np.atleast_1d(contest.objective(result)) for name, result in results.items()}
     far = {name: excess(value, values[""]) > AS_NEAR for name, value in values.items()}
     judged = hardest(present, figures, far)
-    sweeps = getattr(results[""], "n_sweeps_", None)
+    sweeps = getattr(results.get(""), "n_sweeps_", None)
     lines = []
     for rival in contest.rivals:
         line = Line(row, contest.what, rival.name, unit=contest.unit, sweeps=sweeps, missing=rival.missing)

@@ -26,15 +26,15 @@ from pathlib import Path
 
 from common import machine
 from contest import PATIENCE, Line, Results, Row, as_rst, as_text, cells, measure
-from rows import imports, logistic, passes, poisson, processes, small, sparse, squares, stochastic
+from rows import imports, logistic, passes, poisson, processes, small, sparse, squares, stochastic, streamed
 
-TOPICS = (passes, logistic, squares, sparse, poisson, processes, small, imports, stochastic)
+TOPICS = (passes, logistic, squares, sparse, poisson, streamed, processes, small, imports, stochastic)
 ROWS: dict[str, Row] = {name: row for topic in TOPICS for name, row in topic.ROWS.items()}
 QUICK = {"scale": 0.01, "repeats": 1, "patience": 1.0}
 BEGIN, END = ".. begin: run.py --table", ".. end: run.py --table"
 
 
-def lines_of(name: str, row: Row, scale: float, repeats: int, patience: float = PATIENCE) -> list[Line]:
+def lines_of(name: str, row: Row, scale: float, repeats: int, patience: float) -> list[Line]:
     """All lines of a row; one that says what went wrong where something did, and the run goes on."""
     found: list[Line] = []
     try:
@@ -45,7 +45,7 @@ def lines_of(name: str, row: Row, scale: float, repeats: int, patience: float = 
                 found += lines
     except Exception as error:
         traceback.print_exc()
-        found.append(Line(name, name, "", missing=f"failed: {type(error).__name__}: {error}"))
+        found.append(Line(name, name, "", missing=f"failed: {type(error).__name__}: {error}".splitlines()[0]))
     return found
 
 
@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW", help=", ".join(ROWS))
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--patience", type=float, default=PATIENCE, help="seconds until a contestant sits out")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--table", type=Path, metavar="FILE")
     parser.add_argument("--into", type=Path, metavar="PAGE")
@@ -90,9 +91,10 @@ def run(options: argparse.Namespace) -> tuple[Results, bool]:
             raise SystemExit(f"{options.json} has results of another machine or other versions:\n{kept.machine}")
         results = kept
     measured: list[Line] = []
+    how = QUICK if options.quick else {"scale": 1.0, "repeats": options.repeats, "patience": options.patience}
     for name in options.only or ROWS:
         print(f"\n{name}", flush=True)
-        lines = lines_of(name, ROWS[name], **(QUICK if options.quick else {"scale": 1.0, "repeats": options.repeats}))
+        lines = lines_of(name, ROWS[name], **how)
         measured += lines
         results.replace(lines)
         if options.json:

@@ -92,7 +92,8 @@ def softmax(scale: float) -> Iterator[Contest]:
         local_X, local_y = here(X, y)
 
         def sklearn(solver: str) -> Rival:
-            model = Sklearn(C=C, solver=solver, max_iter=1000)
+            tol = 5e-5 if solver == "lbfgs" else 1e-4  # which brings it within 1e-6 of the minimum
+            model = Sklearn(C=C, solver=solver, tol=tol, max_iter=1000)
             return Rival(
                 f"scikit-learn {solver}", lambda: model.fit(local_X, local_y), Goal("speedup", 3.0), "scikit-learn"
             )

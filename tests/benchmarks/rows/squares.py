@@ -1,9 +1,9 @@
-"""Least squares, ridge and a lasso path of 100 alphas on two processes, against scikit-learn in both layouts of X."""
+"""Least squares, ridge and a lasso path, on two processes and in NumPy, against scikit-learn in both layouts of X."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from common import here, higgs_like, local_cluster, objective, targets
@@ -18,45 +18,60 @@ def half_square(y: np.ndarray, eta: np.ndarray) -> np.ndarray:
 
 def squares(scale: float) -> Iterator[Contest]:
     """Ours reads X once and solves in float64; scikit-learn's least squares is LAPACK's on the float32 rows."""
-    import sklearn.linear_model as theirs
-
-    import dask_gd
-
     n, d = int(2_000_000 * scale), 28
     with local_cluster():
         X, _ = higgs_like(n, d, CHUNKS)
         y = targets(X, "real")
         local_X, local_y = here(X, y)
-        layouts = {"rows": local_X, "columns": np.asfortranarray(local_X)}
+        strongest = np.abs(local_X.T @ local_y).max() / n
+        problem = Problem(local_X, local_y, np.geomspace(strongest, 1e-3 * strongest, 100))
+        yield from problem.contests(X, y, "2 processes")
+    yield from problem.contests(local_X, local_y, "NumPy")
+
+
+class Problem(NamedTuple):
+    """The data in this process, and the alphas of the path."""
+
+    X: np.ndarray
+    y: np.ndarray
+    alphas: np.ndarray
+
+    def contests(self, X: Any, y: Any, where: str) -> Iterator[Contest]:
+        """scikit-learn's fits of the data here against ours of the data somewhere."""
+        import sklearn.linear_model as theirs
+
+        import dask_gd
+
+        n, d = self.X.shape
+        layouts = {"rows": self.X, "columns": np.asfortranarray(self.X)}
 
         def sklearn(fit: Callable[[np.ndarray, np.ndarray], Any], bound: float) -> list[Rival]:
+            goal = Goal("speedup", bound)
             return [
-                Rival(f"scikit-learn, X by {name}", lambda A=A: fit(A, local_y), Goal("speedup", bound), "scikit-learn")
+                Rival(f"scikit-learn, X by {name}", lambda A=A: fit(A, self.y), goal, "scikit-learn")
                 for name, A in layouts.items()
             ]
 
         def value(alpha: float) -> Callable[[Any], float]:
-            return lambda model: objective(local_X, local_y, model.coef_, model.intercept_, alpha / n, half_square)
+            return lambda model: objective(self.X, self.y, model.coef_, model.intercept_, alpha / n, half_square)
 
         yield Contest(
-            f"least squares, {n:,} × {d}",
+            f"least squares, {n:,} × {d}, {where}",
             lambda: dask_gd.LinearRegression().fit(X, y),
             sklearn(lambda A, b: theirs.LinearRegression().fit(A, b), 5.0),
             value(0.0),
         )
         yield Contest(
-            f"ridge, {n:,} × {d}",
+            f"ridge, {n:,} × {d}, {where}",
             lambda: dask_gd.Ridge(alpha=1.0).fit(X, y),
             sklearn(lambda A, b: theirs.Ridge(alpha=1.0).fit(A, b), 3.0),
             value(1.0),
         )
-        strongest = np.abs(local_X.T @ local_y).max() / n
-        alphas = np.geomspace(strongest, 1e-3 * strongest, 100)
         yield Contest(
-            f"lasso path, 100 alphas, {n:,} × {d}",
-            lambda: dask_gd.lasso_path(X, y, alphas=alphas),
-            sklearn(lambda A, b: theirs.lasso_path(A, b, alphas=alphas), 4.0),
-            lambda path: path_objectives(local_X, local_y, *path[:2]),
+            f"lasso path, 100 alphas, {n:,} × {d}, {where}",
+            lambda: dask_gd.lasso_path(X, y, alphas=self.alphas),
+            sklearn(lambda A, b: theirs.lasso_path(A, b, alphas=self.alphas), 4.0),
+            lambda path: path_objectives(self.X, self.y, *path[:2]),
         )
 
 
