@@ -26,9 +26,37 @@ from pathlib import Path
 
 from common import machine
 from contest import PATIENCE, Line, Results, Row, as_rst, as_text, cells, measure
-from rows import imports, logistic, passes, poisson, processes, small, sparse, squares, stochastic, streamed
+from rows import (
+    gpu,
+    imports,
+    logistic,
+    others,
+    passes,
+    poisson,
+    processes,
+    rounds,
+    small,
+    sparse,
+    squares,
+    stochastic,
+    streamed,
+)
 
-TOPICS = (passes, logistic, squares, sparse, poisson, streamed, processes, small, imports, stochastic)
+TOPICS = (
+    passes,
+    logistic,
+    squares,
+    sparse,
+    poisson,
+    streamed,
+    processes,
+    small,
+    imports,
+    stochastic,
+    others,
+    rounds,
+    gpu,
+)
 ROWS: dict[str, Row] = {name: row for topic in TOPICS for name, row in topic.ROWS.items()}
 QUICK = {"scale": 0.01, "repeats": 1, "patience": 1.0}
 BEGIN, END = ".. begin: run.py --table", ".. end: run.py --table"
