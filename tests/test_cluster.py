@@ -16,7 +16,8 @@ from sklearn.model_selection import GridSearchCV
 
 from dask_gd import FitInterrupted, GDClassifier, GDRegressor, LassoCV, LinearRegression, LogisticRegression, Ridge
 from dask_gd.engine import open_engine
-from dask_gd.engine.cluster import ClusterEngine, ClusterStreamingEngine, place
+from dask_gd.engine.cluster import ClusterEngine, place
+from dask_gd.engine.cluster_streaming import ClusterStreamingEngine
 from dask_gd.kernels import MomentsKernel
 
 pytestmark = pytest.mark.timeout(240)

@@ -20,7 +20,8 @@ from .blocks import (
     map_row_chunks,
     row_count,
 )
-from .local import LocalEngine, StreamingEngine
+from .local import LocalEngine
+from .streaming import StreamingEngine
 
 __all__ = [
     "LocalEngine",
@@ -154,13 +155,14 @@ def _on_this_machine(source: Any) -> Any:
 
 
 def _streaming(client: Any, source: Any) -> Any:
-    from .cluster import ClusterStreamingEngine
+    from .cluster_streaming import ClusterStreamingEngine
 
     return ClusterStreamingEngine(client, source)
 
 
 def _on_cluster(client: Any, source: Any) -> Any:
-    from .cluster import ClusterEngine, ClusterStreamingEngine, load_blocks, on_cluster, wait
+    from .cluster import ClusterEngine, load_blocks, on_cluster, wait
+    from .cluster_streaming import ClusterStreamingEngine
 
     limit = MEMORY_SHARE * on_cluster(client, source.extent).memory
     if source.nbytes <= limit or futures_in(source.inputs):

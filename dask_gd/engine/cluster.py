@@ -17,7 +17,7 @@ from ..exceptions import FitInterrupted
 from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
 from .batch import BatchResult, Opaque, aligned, apply, cut_blocks, join_blocks, run_batch
 from .blocks import Source
-from .local import LocalEngine, StreamingEngine
+from .local import LocalEngine
 from .tree import Tree
 
 logger = logging.getLogger("dask_gd")
@@ -308,32 +308,6 @@ class ClusterEngine:
         """Release everything on the cluster."""
         self._blocks = {}
         self._parcels = []
-
-
-class ClusterStreamingEngine(StreamingEngine):
-    """Streams from the source through the workers of one client."""
-
-    def __init__(self, client: Any, source: Source) -> None:
-        super().__init__(source)
-        self.client = client
-
-    @property
-    def extent(self) -> Extent:
-        """The shape of the source and the size of the cluster."""
-        return on_cluster(self.client, self.source.extent._replace(resident=False))
-
-    def _compute(self, tasks: list[Any]) -> Any:
-        futures = self.client.compute(tasks, optimize_graph=False, retries=2)
-        try:
-            wait(self.client, futures)
-            return self.client.gather(futures)
-        except CLUSTER_LOST as error:
-            raise FitInterrupted(
-                f"The cluster lost a sweep: {describe(error)}. Give the workers more memory or make the chunks smaller."
-            ) from error
-        except BaseException:
-            self.client.cancel(futures)
-            raise
 
 
 def on_cluster(client: Any, extent: Extent) -> Extent:
