@@ -95,7 +95,7 @@ def survey(X: Any) -> Extent:
         if client is None:
             extent = extent._replace(threads=os.cpu_count() or 1, memory=float(psutil.virtual_memory().available))
         else:
-            from .cluster import on_cluster
+            from .placing import on_cluster
 
             extent = on_cluster(client, extent)
     return extent._replace(resident=not extent.nbytes > MEMORY_SHARE * extent.memory)
@@ -161,16 +161,19 @@ def _streaming(client: Any, source: Any) -> Any:
 
 
 def _on_cluster(client: Any, source: Any) -> Any:
-    from .cluster import ClusterEngine, load_blocks, on_cluster, wait
+    from .cluster import ClusterEngine, load_blocks
     from .cluster_streaming import ClusterStreamingEngine
+    from .health import wait
+    from .placing import on_cluster
 
-    limit = MEMORY_SHARE * on_cluster(client, source.extent).memory
+    extent = on_cluster(client, source.extent)
+    limit = MEMORY_SHARE * extent.memory
     if source.nbytes <= limit or futures_in(source.inputs):
-        return ClusterEngine(client, source)
+        return ClusterEngine(client, source, extent)
     # Too large as declared (a sparse array declares its dense size), or unknown: see what a few blocks really weigh.
-    probe = load_blocks(client, source, range(min(len(source.blocks), max(1, sum(client.nthreads().values())))))
+    probe = load_blocks(client, source, range(min(len(source.blocks), max(1, extent.threads))))
     wait(client, list(probe.values()))
     nbytes = sum(client.nbytes([f.key for f in probe.values()], summary=False).values())
     if nbytes / len(probe) * len(source.blocks) > limit:
         return ClusterStreamingEngine(client, source)
-    return ClusterEngine(client, source, probe)
+    return ClusterEngine(client, source, extent, probe)

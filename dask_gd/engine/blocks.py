@@ -23,7 +23,7 @@ class Source(NamedTuple):
 
     blocks: list[Any]  # Delayed objects, each yielding one Block
     extent: Extent
-    inputs: tuple[Any, ...]  # the dask collections the blocks are made of
+    inputs: tuple[Any, ...]  # X and the other dask collections the blocks are made of, with the futures they hold
 
     @property
     def nbytes(self) -> float:
@@ -202,8 +202,8 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold:
     if targets == "columns" and given["y"].ndim == 2 and not isinstance(given["y"], np.ndarray):
         given["y"] = given["y"].rechunk({1: -1})
     X, given = _align(X, given, columns=targets == "columns")
-    names = list(given)
-    optimised = dask.optimize(X, *given.values())  # jointly, or a chunk that both use would be loaded twice
+    names, inputs = list(given), (X, *given.values())
+    optimised = dask.optimize(*inputs)  # jointly, or a chunk that both use would be loaded twice
     X, given = optimised[0], dict(zip(names, optimised[1:], strict=True))
     columns = X.to_delayed(optimize_graph=False)
     pieces: dict[str, Any] = {name: v.to_delayed(optimize_graph=False).ravel() for name, v in given.items()}
@@ -220,7 +220,7 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold:
         )
         for i in range(X.numblocks[0])
     ]
-    return Source(blocks, extent_of(X), (X, *given.values()))
+    return Source(blocks, extent_of(X), inputs)
 
 
 def extent_of(X: Any) -> Extent:

@@ -7,7 +7,8 @@ from typing import Any
 from ..exceptions import FitInterrupted
 from ..protocol import Extent
 from .blocks import Source
-from .cluster import CLUSTER_LOST, describe, on_cluster, wait
+from .health import CLUSTER_LOST, describe, wait
+from .placing import on_cluster
 from .streaming import StreamingEngine
 
 
