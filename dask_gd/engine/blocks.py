@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -188,6 +189,9 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold:
         When known lengths disagree.
     """
     import dask
+    from dask.core import flatten
+
+    from .graph import delayed_calls
 
     X = as_dask_array(X)
     check_two_dimensions(X)
@@ -205,21 +209,31 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold:
     names, inputs = list(given), (X, *given.values())
     optimised = dask.optimize(*inputs)  # jointly, or a chunk that both use would be loaded twice
     X, given = optimised[0], dict(zip(names, optimised[1:], strict=True))
-    columns = X.to_delayed(optimize_graph=False)
-    pieces: dict[str, Any] = {name: v.to_delayed(optimize_graph=False).ravel() for name, v in given.items()}
-    make = dask.delayed(make_block, pure=False)
-    blocks = [
-        make(
+    futures = {future.key: future for future in futures_in(inputs)}  # they are no part of an optimised graph
+
+    def pieces(array: Any) -> list[Any]:
+        return [futures.get(key, key) for key in flatten(array.__dask_keys__())]
+
+    columns = pieces(X)
+    width = X.numblocks[1]
+    chunks = {name: pieces(array) for name, array in given.items()}
+
+    def piece(name: str, i: int) -> Any:
+        return chunks[name][i] if name in chunks else None
+
+    name = f"block-{uuid.uuid4().hex[:10]}"
+    calls = {
+        f"{name}-{i}": (
+            make_block,
             i,
-            list(columns[i]),
-            pieces["y"][i],
-            pieces["sample_weight"][i] if weight is not None else None,
-            pieces["offset"][i] if offset is not None else None,
+            columns[i * width : (i + 1) * width],
+            *(piece(part, i) for part in ("y", "sample_weight", "offset")),
             targets,
-            pieces["fold"][i] if fold is not None else None,
+            piece("fold", i),
         )
         for i in range(X.numblocks[0])
-    ]
+    }
+    blocks = delayed_calls(name, calls, (X, *given.values()))
     return Source(blocks, extent_of(X), inputs)
 
 

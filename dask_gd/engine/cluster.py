@@ -16,6 +16,7 @@ from ..exceptions import FitInterrupted
 from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
 from .batch import BatchResult, Opaque, aligned, apply, cut_blocks, join_blocks, run_batch
 from .blocks import Source
+from .graph import task
 from .health import CLUSTER_LOST, describe, wait
 from .lane import open_lane, request
 from .local import LocalEngine
@@ -140,7 +141,7 @@ class ClusterEngine:
         batches = self._batches("regroup")
         nbytes = self._parcels[0].nbytes
         self._new_stem()
-        new = []
+        new: list[Parcel] = []
         for k in range(count):
             numbers = range(len(sources) * k // count, len(sources) * (k + 1) // count)
             wanted = Opaque({j: sources[j] for j in numbers})
@@ -387,13 +388,6 @@ def load_blocks(client: Any, source: Source, indices: Iterable[int]) -> dict[int
     return dict(zip(indices, futures, strict=True))
 
 
-def task(function: Callable[..., Any], *values: Any, key: str, worker: str | None = None) -> Any:
-    """A delayed call that is not retried, and that prefers a worker."""
-    where: dict[str, Any] = {} if worker is None else {"workers": [worker], "allow_other_workers": True}
-    with dask.annotate(retries=0, **where):
-        return dask.delayed(function, pure=False)(*values, dask_key_name=key)
-
-
 # -- tasks -----------------------------------------------------------------------------------------------------------
 
 
@@ -436,4 +430,4 @@ def run_parcels(kernel: Opaque, parcels: list[tuple[Block, ...]], n_blocks: int)
 
 def run_whole(job: Opaque, blocks: list[Block]) -> Any:
     """A whole fit inside one task."""
-    return job.value(LocalEngine(blocks, serial=True))
+    return LocalEngine(blocks, serial=True).run(job.value)

@@ -31,6 +31,7 @@ THREADS = (ThreadPoolExecutor, threadpoolexecutor.ThreadPoolExecutor)  # Dask ha
 OPERATION = "dask_gd-sweep"
 PATIENCE = 5.0  # seconds for the workers' threads to be done, beside a hundred times what such a sweep took last
 GRACE = 5.0  # and for the messages
+CHECK_FIRST, CHECK = 0.05, 1.0  # seconds until the scheduler is asked whether the workers are there, and between
 
 
 class Lane:
@@ -48,7 +49,7 @@ class Lane:
         keys = [f"{stem}{number}" for number in numbers[worker.address]]
         missing = sum(key not in worker.data for key in keys)
         if missing or not isinstance(executor, THREADS):
-            return {"status": "refused", "reason": f"{missing} parcels are not here" if missing else "no threads"}
+            return {"refused": f"{missing} parcels are not here" if missing else "no threads"}
         parcels = deque(worker.data[key] for key in keys)
         loop = asyncio.get_running_loop()
         threads = min(worker.state.nthreads, len(keys))
@@ -58,7 +59,10 @@ class Lane:
             parcels.clear()  # those that run stop at their next parcel
             for job in late:
                 job.cancel()
-            return {"status": "refused", "reason": f"not done after {patience:.1f} s"}
+            return {"refused": f"not done after {patience:.1f} s"}
+        errors = [error for job in jobs if (error := job.exception())]
+        if errors:  # a task will say it in full
+            return {"refused": describe(errors[0])}
         results = [job.result() for job in jobs]
         whole = BatchResult(
             merge(n_blocks, (result.nodes for result in results)),
@@ -67,7 +71,7 @@ class Lane:
             sum(result.nbytes for result in results),
             worker.address,
         )
-        return {"status": "OK", "result": to_serialize(whole)}
+        return {"result": to_serialize(whole)}
 
 
 def _taken(parcels: deque[tuple[Block, ...]]) -> Iterator[Block]:
@@ -101,6 +105,7 @@ def request(
         Seconds that such a sweep took last time.
     """
     patience = PATIENCE + 100 * expected
+    workers = list(numbers)
 
     async def ask() -> Any:
         message = {
@@ -111,18 +116,28 @@ def request(
             "n_blocks": n_blocks,
             "patience": patience,
         }
-        return await client.scheduler.broadcast(msg=message, workers=list(numbers))
+        asked = asyncio.ensure_future(client.scheduler.broadcast(msg=message, workers=workers))
+        try:
+            await asyncio.wait([asked], timeout=CHECK_FIRST)
+            while not asked.done():  # the scheduler would go on trying to connect to a worker that is gone
+                gone = set(workers).difference(await client.nthreads(workers))
+                if gone:
+                    raise ConnectionError(f"{', '.join(gone)} left")
+                await asyncio.wait([asked], timeout=CHECK)
+            return asked.result()
+        finally:
+            asked.cancel()
 
     try:
         replies = client.sync(ask, callback_timeout=patience + GRACE)
-        results = []
-        for worker in numbers:
-            reply = replies.get(worker) or {"status": "silent"}
-            if reply["status"] != "OK":
-                logger.debug("%s does not answer a %s sweep: %s", worker, kernel.name, reply)
-                return None
-            results.append(reply["result"])
-        return results
     except Exception as error:  # whatever it is: tasks will do, or say better what is wrong
         logger.debug("no answers to a %s sweep (%s)", kernel.name, describe(error))
         return None
+    results = []
+    for worker in workers:
+        reply = replies.get(worker)
+        if not isinstance(reply, dict) or "result" not in reply:
+            logger.debug("%s does not answer a %s sweep: %s", worker, kernel.name, reply)
+            return None
+        results.append(reply["result"])
+    return results

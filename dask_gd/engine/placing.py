@@ -20,11 +20,11 @@ def on_cluster(client: Any, extent: Extent) -> Extent:
     return extent._replace(workers=len(limits), threads=sum(worker["nthreads"] for worker in workers), memory=memory)
 
 
-def homes(client: Any, source: Source) -> tuple[list[str], list[int]] | None:
+def homes(client: Any, source: Source) -> tuple[list[str | None], list[int]] | None:
     """Where the chunks of X are and how many bytes they have, block by block; None unless all are on the cluster."""
     X = source.inputs[0]
     futures = {future.key: future for future in futures_in([X])}
-    rows = [[futures.get(key) for key in keys] for keys in X.__dask_keys__()]
+    rows: list[list[Any]] = [[futures.get(key) for key in keys] for keys in X.__dask_keys__()]
     if any(future is None or future.status != "finished" for row in rows for future in row):
         return None
     places = client.who_has(list(futures.values()))
