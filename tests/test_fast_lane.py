@@ -367,7 +367,7 @@ def test_a_fit_inside_a_task(two_processes, expected):
                 model = LogisticRegression().fit(X, y)
                 return bits(model), model.history_["tasks"].tolist()
         finally:
-            cluster.SMALL_BYTES, cluster.LANE_SECONDS = 32 * 2**20, 0.05
+            cluster.SMALL_BYTES, cluster.LANE_SECONDS = 32 * 2**20, cluster.BATCH_SECONDS
 
     found, tasks = two_processes.submit(nested, pure=False).result(timeout=60)
     assert found == expected[0]
@@ -390,11 +390,11 @@ def test_seen_in_the_log(two_processes, caplog):
 
 
 def test_long_sweeps_go_by_tasks(two_processes, answers, monkeypatch):
-    monkeypatch.setattr(cluster_module, "LANE_SECONDS", 0.05)
+    monkeypatch.setattr(cluster_module, "LANE_SECONDS", 0.1)
     X, y = lazy()
     with open_engine(X, y) as engine:
         engine.load()
-        engine.sweep(Slow(0.05))  # three blocks a worker
+        engine.sweep(Slow(0.1))  # three blocks a worker
         engine.sweep(Slow(0.0))
         assert answers == []
         engine.sweep(Slow(0.0))

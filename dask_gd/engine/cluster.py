@@ -29,7 +29,7 @@ BATCH_SECONDS = 0.1  # a batch that runs this long is worth a task of its own
 SMALL_BYTES = 32 * 2**20  # below this a whole fit in one task beats a round trip a sweep
 INLINE_BYTES = 64 * 2**10  # a larger kernel travels once, as a task of its own, and is fetched worker from worker
 RETRIES = 2  # of a load that raises
-LANE_SECONDS = 0.05  # a sweep that is shorter than this takes the fast lane …
+LANE_SECONDS = BATCH_SECONDS  # a sweep that is shorter than this takes the fast lane …
 LANE_TROUBLES = 3  # … until it has failed so often
 
 
