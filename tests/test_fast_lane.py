@@ -1,5 +1,6 @@
 """The fast lane: the bits of tasks without their cost, and tasks at the first sign of trouble."""
 
+import builtins
 import logging
 import os
 import signal
@@ -130,35 +131,28 @@ def test_encrypted(answers, expected):
         assert all(answers)
 
 
-def test_both_threads_of_a_process_work(two_processes):
-    class Meet:
-        name = "meet"
+class Meet:
+    """A kernel that ends only where two threads are at work at once."""
 
-        def __init__(self):
-            self.meeting = True
+    name = "meet"
 
-        def __call__(self, block):
-            import threading
+    def __call__(self, block):
+        builtins.meeting.wait(20)
+        return 1
 
-            global barrier
-            barrier.wait(20)  # passes only where two threads are here at once
-            return 1
 
-    with cluster(1, 2) as workers, Client(workers) as client:
+def arrange():
+    builtins.meeting = threading.Barrier(2)
 
-        def prepare():
-            import builtins
-            import threading
 
-            builtins.barrier = threading.Barrier(2)
-
-        client.run(prepare)
-        X, y = lazy((100, 100, 100, 100))
-        with open_engine(X, y) as engine:
-            engine.load()
-            engine.sweep(MomentsKernel(D, False))
-            assert engine.sweep(Meet()) == 4
-            assert engine.cost.tasks == 0
+def test_both_threads_of_a_process_work():
+    X, y = lazy((100, 100, 100, 100))
+    with cluster(1, 2) as workers, Client(workers) as client, open_engine(X, y) as engine:
+        client.run(arrange)
+        engine.load()
+        engine.sweep(MomentsKernel(D, False))
+        assert engine.sweep(Meet()) == 4
+        assert engine.cost.tasks == 0
 
 
 def test_without_a_task_on_the_scheduler(two_processes):
