@@ -38,7 +38,9 @@ __all__ = [
     "survey",
 ]
 
-MEMORY_SHARE = 0.5  # of the memory there is; data that need more are read again in every sweep
+MEMORY_SHARE = 0.5  # of the memory there is; data that need more are read again in every sweep …
+MOST_SHARE = 0.7  # … and so are data that would fill a small worker up to here, where Dask begins to spill
+WORKER_BYTES = 400 * 2**20  # of a worker without data: libraries, and what Arrow holds after it read a file
 
 
 @contextmanager
@@ -77,7 +79,7 @@ def open_engine(
         client = _ambient_client(stack, (X, y, weight, offset))
         if client is not None:
             stack.enter_context(client.as_current())
-        memory = MEMORY_SHARE * _memory(client)
+        memory = _room_for_data(client)
         source = dask_blocks(X, y, weight, offset, targets=targets, fold=fold, memory=memory)
         if client is None:
             engine = _on_this_machine(source, memory) if resident else StreamingEngine(source)
@@ -142,15 +144,16 @@ def _ambient_client(stack: ExitStack, collections: tuple[Any, ...]) -> Any:
     return client
 
 
-def _memory(client: Any) -> float:
-    """Bytes that there are for data."""
+def _room_for_data(client: Any) -> float:
+    """Bytes that data may take; a worker needs some of its memory for itself."""
     if client is None:
         import psutil
 
-        return float(psutil.virtual_memory().available)
+        return MEMORY_SHARE * psutil.virtual_memory().available
     from .cluster import on_cluster
 
-    return on_cluster(client, Extent(0, 0)).memory
+    machines = on_cluster(client, Extent(0, 0))
+    return max(min(MEMORY_SHARE * machines.memory, MOST_SHARE * machines.memory - machines.workers * WORKER_BYTES), 0.0)
 
 
 def _on_this_machine(source: Source, memory: float) -> Any:

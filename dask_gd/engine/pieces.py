@@ -138,6 +138,7 @@ def read_blocks(loader: Loader, transforms: Transforms, room: Room | None, keep:
             block = load(position) if ahead is None else ahead.result()
             del missing[0]
             if room is not None:
+                room.relieve()
                 room.weigh(block)
                 if keep:
                     room.offer(index, done, block)

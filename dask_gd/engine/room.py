@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -75,6 +76,12 @@ class Room:
             if self.kept + block.nbytes <= self.keep and process_bytes() + streaming <= self.keep_until:
                 self.kept += block.nbytes
                 self._blocks[index] = done, block
+
+    def relieve(self) -> None:
+        """Where memory is short, have Arrow give back what it holds of files that are decoded."""
+        pyarrow = sys.modules.get("pyarrow")
+        if pyarrow is not None and process_bytes() > self.keep_until:
+            pyarrow.default_memory_pool().release_unused()
 
     def may_read_ahead(self) -> bool:
         """Whether there is room for one block more than the one that is worked on."""
