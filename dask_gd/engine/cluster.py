@@ -84,13 +84,15 @@ class ClusterEngine:
         room; and even out what is uneven."""
         n = len(self.source.blocks)
         known = None if self._blocks or self._round else homes(self.client, self.source)
+        blocks: list[Any]
+        inputs: tuple[Any, ...]
         if known is not None:
             places, nbytes = known
-            blocks = self.source.blocks  # made in the parcels' own round
+            blocks, inputs = self.source.calls, self.source.inputs  # made by the tasks that make the parcels
         else:
             missing = [i for i in range(n) if i not in self._blocks]
             self._blocks.update(load_blocks(self.client, self.source, missing))
-            blocks = [self._blocks[i] for i in range(n)]
+            blocks, inputs = [self._blocks[i] for i in range(n)], ()
             wait(self.client, blocks)
             sizes = self.client.nbytes([block.key for block in blocks], summary=False)
             found = self.client.who_has(blocks)
@@ -104,7 +106,7 @@ class ClusterEngine:
         for worker, groups in plan.items():
             for group in groups:
                 key = f"{self._stem}{len(self._parcels)}"
-                value = task(pack, [blocks[i] for i in group], transforms, key=key, worker=worker)
+                value = task(pack, [blocks[i] for i in group], transforms, key=key, worker=worker, inputs=inputs)
                 self._parcels.append(Parcel(value, worker, sum(nbytes[i] for i in group)))
         self._blocks = {}  # the parcels hold them now; a lost one is rebuilt from the graph
         if self._regrouped is not None:
@@ -354,8 +356,8 @@ class ClusterEngine:
         if interactive or not small:
             self.load()
             return job(self)
-        blocks = [self._blocks.get(i, block) for i, block in enumerate(self.source.blocks)]
-        [future] = self._ask([task(run_whole, Opaque(job), blocks, key=f"fit-{self._name}")])
+        blocks = [self._blocks.get(i, call) for i, call in enumerate(self.source.calls)]
+        [future] = self._ask([task(run_whole, Opaque(job), blocks, key=f"fit-{self._name}", inputs=self.source.inputs)])
         try:
             wait(self.client, [future])
             return self.client.gather(future)
@@ -416,13 +418,14 @@ def take_blocks(parcel: tuple[Block, ...], numbers: slice) -> tuple[Block, ...]:
     return parcel[numbers]
 
 
-def carry(kernel: Opaque) -> Opaque:
-    return kernel
+def carry(kernel: Opaque) -> Any:
+    return kernel.value
 
 
-def run_parcels(kernel: Opaque, parcels: list[tuple[Block, ...]], n_blocks: int) -> BatchResult:
+def run_parcels(kernel: Any, parcels: list[tuple[Block, ...]], n_blocks: int) -> BatchResult:
     """One batch: a kernel over all blocks of some parcels. Its worker may be asked for short sweeps from now on."""
-    result = run_batch(kernel.value, (block for parcel in parcels for block in parcel), n_blocks)
+    kernel = kernel.value if isinstance(kernel, Opaque) else kernel
+    result = run_batch(kernel, (block for parcel in parcels for block in parcel), n_blocks)
     worker = distributed.get_worker()
     open_lane(worker)
     return result._replace(worker=worker.address)

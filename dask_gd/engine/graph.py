@@ -6,7 +6,7 @@ which for a few dozen tasks is more than a scheduler needs to run them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dask
@@ -14,7 +14,7 @@ from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph, MaterializedLayer
 
 
-def delayed_calls(name: str, calls: dict[str, tuple[Any, ...]], dependencies: Sequence[Any]) -> list[Any]:
+def delayed_calls(name: str, calls: Mapping[Any, Any], dependencies: Sequence[Any]) -> list[Any]:
     """Delayed values of some calls.
 
     Parameters
@@ -22,7 +22,8 @@ def delayed_calls(name: str, calls: dict[str, tuple[Any, ...]], dependencies: Se
     name : str
         Unique to these calls.
     calls : dict
-        Key -> (function, arguments …); an argument may be a key, a future, or a list of such.
+        Key -> (function, arguments …), where an argument may be a key, a future, another such call, or a list of these;
+        or a future, under its own key: what a cluster holds already is no part of an optimised collection.
     dependencies : sequence of dask collections
         Whose keys are among the arguments.
     """
@@ -30,9 +31,14 @@ def delayed_calls(name: str, calls: dict[str, tuple[Any, ...]], dependencies: Se
     return [Delayed(key, graph, layer=name) for key in calls]
 
 
-def task(function: Callable[..., Any], *values: Any, key: str, worker: str | None = None) -> Any:
-    """One delayed call that is not retried, and that prefers a worker; a value may be Delayed, a future, or a list."""
-    found: list[Any] = []
+def task(
+    function: Callable[..., Any], *values: Any, key: str, worker: str | None = None, inputs: Sequence[Any] = ()
+) -> Any:
+    """One delayed call that is not retried, and that prefers a worker.
+
+    A value may be Delayed, a future, a call on keys of the ``inputs`` that is to be part of this task, or a list.
+    """
+    found = list(inputs)
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):

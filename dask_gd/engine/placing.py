@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..protocol import Extent
-from .blocks import Source, futures_in
+from .blocks import Source
 
 PARCELS_PER_THREAD = 4  # a batch holds one to all of a thread's parcels
 UNEVEN = 1.1  # blocks move when a worker holds this much more than its share
@@ -22,14 +22,13 @@ def on_cluster(client: Any, extent: Extent) -> Extent:
 
 def homes(client: Any, source: Source) -> tuple[list[str | None], list[int]] | None:
     """Where the chunks of X are and how many bytes they have, block by block; None unless all are on the cluster."""
-    X = source.inputs[0]
-    futures = {future.key: future for future in futures_in([X])}
-    rows: list[list[Any]] = [[futures.get(key) for key in keys] for keys in X.__dask_keys__()]
+    rows: list[list[Any]] = [[source.held.get(key) for key in keys] for _, _, keys, *_ in source.calls]
     if any(future is None or future.status != "finished" for row in rows for future in row):
         return None
-    places = client.who_has(list(futures.values()))
-    nbytes = client.nbytes(list(futures), summary=False)
-    if not all(places.get(future.key) and future.key in nbytes for row in rows for future in row):
+    futures = [future for row in rows for future in row]
+    places = client.who_has(futures)
+    nbytes = client.nbytes([future.key for future in futures], summary=False)
+    if not all(places.get(future.key) and future.key in nbytes for future in futures):
         return None
     return [places[row[0].key][0] for row in rows], [sum(nbytes[future.key] for future in row) for row in rows]
 
