@@ -43,6 +43,7 @@ SAMPLE_SMALL_BYTES = 16 * 2**20
 SAMPLE_BYTES = 512 * 2**20
 SAMPLE_ROWS = 2000  # at the least
 WARM_SHARE = 0.05  # of the rows, at the most, for a start from a sample's optimum: fits on it cost a sweep or two
+WARM_SECONDS = 1e-3  # of a pass, at the least
 WARM_PER_PARAMETER = 10  # and so many rows a parameter at the least
 
 
@@ -194,7 +195,7 @@ def samples_tell(loss: Loss) -> bool:
 def warm_rows(extent: Extent, loss: Loss) -> int:
     """Rows of a sample whose optimum is worth starting from; 0: none is."""
     p = loss.n_outputs * (extent.n_features + 1)
-    if not samples_tell(loss) or p > MAX_PARAMETERS:
+    if not samples_tell(loss) or p > MAX_PARAMETERS or _pass_seconds(extent, loss.n_outputs)[0] < WARM_SECONDS:
         return 0
     generous = min(SAMPLE_GENEROUS * (extent.n_features + 1), SAMPLE_SMALL_BYTES / _row_bytes(extent))
     rows = int(min(generous, WARM_SHARE * extent.n_rows))

@@ -113,8 +113,8 @@ def test_fewer_sweeps_win_unless_they_take_long():
 
 def test_a_fit_measures_the_conditioning_of_its_sample():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(40_000, 8))
-    y = X[:, 0] + rng.normal(size=40_000) > 0
+    X = rng.normal(size=(150_000, 8))
+    y = X[:, 0] + rng.normal(size=150_000) > 0
     mixed = X @ (np.eye(8) + 0.999 * (np.ones((8, 8)) - np.eye(8)))
     well, badly = (dask_gd.LogisticRegression().fit(Z, y).plan_ for Z in (X, mixed))
     assert 1 <= well.condition < 3 < 1e5 < badly.condition
