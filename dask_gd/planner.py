@@ -234,7 +234,7 @@ def _option(
 ) -> Option:
     """Predicted cost; sweeps as measured on the reference problems (see the benchmarks page)."""
     latency = LATENCY if machines.workers else HERE
-    threads = min(machines.threads, extent.n_blocks) if machines is not NOMINAL else machines.threads
+    threads = max(min(machines.threads, extent.n_blocks), 1) if machines is not NOMINAL else machines.threads
     warm = warm_rows(extent, loss) > 0
     k, d, n = loss.n_outputs, extent.n_features, extent.n_rows
     p = k * d

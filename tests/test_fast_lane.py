@@ -369,9 +369,9 @@ def test_a_fit_inside_a_task(two_processes, expected):
 
 
 def test_adaptive(expected, answers):
-    with cluster(1, 1) as workers, Client(workers):
-        workers.adapt(minimum=1, maximum=2, interval="100 ms", wait_count=1)
-        for _ in range(3):
+    with cluster(0, 1) as workers, Client(workers):
+        workers.adapt(minimum=0, maximum=2, interval="100 ms", wait_count=1)
+        for _ in range(2):
             assert fits(*lazy()) == expected
         assert any(answers)
 

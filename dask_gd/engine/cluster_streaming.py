@@ -16,7 +16,7 @@ from .blocks import Source
 from .cluster import INLINE_BYTES, carry
 from .health import CLUSTER_LOST, describe, wait
 from .pieces import Transforms, cut_pieces
-from .placing import on_cluster, place
+from .placing import on_cluster, place, workers_of
 from .room import find_room, open_room
 from .streaming import Streamed, StreamingEngine, piece_count, stream
 
@@ -89,7 +89,7 @@ class ClusterStreamingEngine(StreamingEngine):
 
     def _settle(self) -> None:
         """Every batch has a home among the workers there are, and every worker a room."""
-        workers = self.client.scheduler_info(n_workers=-1)["workers"]
+        workers = workers_of(self.client)
         threads = {address: info["nthreads"] for address, info in workers.items()}
         if not self._graphs:
             self._name = uuid.uuid4().hex[:10]

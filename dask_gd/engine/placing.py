@@ -14,10 +14,19 @@ UNEVEN = 1.1  # blocks move when a worker holds this much more than its share
 
 def on_cluster(client: Any, extent: Extent) -> Extent:
     """With the workers, threads and memory of a cluster."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    workers = workers_of(client).values()
     limits = [worker["memory_limit"] for worker in workers]
     memory = float(sum(limits)) if limits and all(limits) else float("inf")
     return extent._replace(workers=len(limits), threads=sum(worker["nthreads"] for worker in workers), memory=memory)
+
+
+def workers_of(client: Any) -> dict[str, Any]:
+    """What the scheduler knows of each worker."""
+    while True:
+        workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+        # The client asks the scheduler now and then for itself, without workers, and may return that answer.
+        if workers or not client.nthreads():
+            return workers
 
 
 def homes(client: Any, source: Source) -> tuple[list[str | None], list[int]] | None:
