@@ -251,8 +251,8 @@ def dask_blocks(
     names = list(given)
     held = {future.key: future for future in futures_in([X, *given.values()])}
     loaded = bool(futures_in([X]))
-    optimised = dask.optimize(X, *given.values())  # jointly, or a chunk that both use would be loaded twice
-    X, given = optimised[0], dict(zip(names, optimised[1:], strict=True))
+    X, *rest = _optimised([X, *given.values()])
+    given = dict(zip(names, rest, strict=True))
     columns = X.to_delayed(optimize_graph=False)
     pieces: dict[str, Any] = {name: v.to_delayed(optimize_graph=False).ravel() for name, v in given.items()}
     make = dask.delayed(make_block, pure=False)
@@ -269,6 +269,22 @@ def dask_blocks(
         for i in range(X.numblocks[0])
     ]
     return Source(blocks, extent_of(X), held, loaded)
+
+
+def _optimised(arrays: list[Any]) -> list[Any]:
+    """The same arrays on one graph, optimised as one: ``dask.optimize`` gives each its own copy of what they share, so
+    that a chunk that X and y are both made of would be loaded twice."""
+    import dask.array as da
+    from dask.array.optimization import optimize
+    from dask.core import flatten
+    from dask.highlevelgraph import HighLevelGraph
+
+    merged = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
+    tasks = optimize(merged, list(flatten([array.__dask_keys__() for array in arrays])))
+    first, *others = dict.fromkeys(array.name for array in arrays)
+    layers = {first: dict(tasks)} | {name: {} for name in others}  # every array's name must be that of a layer
+    graph = HighLevelGraph(layers, {first: set()} | {name: {first} for name in others})
+    return [da.Array(graph, array.name, array.chunks, meta=array._meta) for array in arrays]
 
 
 def extent_of(X: Any) -> Extent:
