@@ -236,7 +236,6 @@ def dask_blocks(
     ValueError
         When known lengths disagree.
     """
-    import dask
     from dask.core import flatten
 
     from .graph import delayed_calls
@@ -257,8 +256,8 @@ def dask_blocks(
     names = list(given)
     held = {future.key: future for future in futures_in([X, *given.values()])}
     loaded = bool(futures_in([X]))
-    optimised = dask.optimize(X, *given.values())  # jointly, or a chunk that both use would be loaded twice
-    X, given = optimised[0], dict(zip(names, optimised[1:], strict=True))
+    X, *rest = _optimised([X, *given.values()])
+    given = dict(zip(names, rest, strict=True))
     chunks = {name: list(flatten(v.__dask_keys__())) for name, v in {"X": X, **given}.items()}
     width = X.numblocks[1]
 
@@ -279,6 +278,22 @@ def dask_blocks(
     }
     inputs = (X, *given.values(), *delayed_calls(f"held-{name}", held, ()))
     return Source(delayed_calls(name, calls, inputs), extent_of(X), list(calls.values()), inputs, held, loaded)
+
+
+def _optimised(arrays: list[Any]) -> list[Any]:
+    """The same arrays on one graph, optimised as one: ``dask.optimize`` gives each its own copy of what they share, so
+    that a chunk that X and y are both made of would be loaded twice."""
+    import dask.array as da
+    from dask.array.optimization import optimize
+    from dask.core import flatten
+    from dask.highlevelgraph import HighLevelGraph
+
+    merged = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
+    tasks = optimize(merged, list(flatten([array.__dask_keys__() for array in arrays])))
+    first, *others = dict.fromkeys(array.name for array in arrays)
+    layers = {first: dict(tasks)} | {name: {} for name in others}  # every array's name must be that of a layer
+    graph = HighLevelGraph(layers, {first: set()} | {name: {first} for name in others})
+    return [da.Array(graph, array.name, array.chunks, meta=array._meta) for array in arrays]
 
 
 def extent_of(X: Any) -> Extent:

@@ -80,7 +80,7 @@ class Room:
     def relieve(self) -> None:
         """Where memory is short, have Arrow give back what it holds of files that are decoded."""
         pyarrow = sys.modules.get("pyarrow")
-        if pyarrow is not None and process_bytes() > self.keep_until:
+        if pyarrow is not None and process_bytes() > self.ahead_until:
             pyarrow.default_memory_pool().release_unused()
 
     def may_read_ahead(self) -> bool:
