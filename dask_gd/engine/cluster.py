@@ -250,7 +250,9 @@ class ClusterEngine:
         if self._lazy():
             return None
         futures = [parcel.value for parcel in self._parcels]
-        wait(self.client, [future for future in futures if future.status == "pending"])
+        pending = [future for future in futures if future.status == "pending"]
+        if pending:
+            wait(self.client, pending)
         if any(future.status != "finished" for future in futures):
             return None
         numbers: dict[str, list[int]] = {}
