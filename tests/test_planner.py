@@ -149,9 +149,9 @@ def test_a_hessian_that_no_client_holds_is_refused():
 def test_lengths_that_are_not_known_change_no_bit(solver):
     """The sample is the rows of the lowest keys, however many rows there turn out to be."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(30_000, 6))
-    y = (X[:, 0] + rng.normal(size=30_000) > 0).astype(int)
-    dX, dy = da.from_array(X, chunks=(7000, 6)), da.from_array(y, chunks=7000)
+    X = rng.normal(size=(200_000, 6))
+    y = (X[:, 0] + rng.normal(size=200_000) > 0).astype(int)
+    dX, dy = da.from_array(X, chunks=(45_000, 6)), da.from_array(y, chunks=45_000)
     model = dask_gd.LogisticRegression(solver=solver)
     known, sweeps = model.fit(dX, dy).coef_, model.n_sweeps_
     kept = dX[:, 0] > -np.inf
