@@ -1,0 +1,54 @@
+"""Arrays of NumPy and of other libraries of the array API standard (CuPy, PyTorch), in one vocabulary.
+
+The arrays of a block stay in the library and on the device of its X. What leaves them goes through :func:`to_numpy`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import array_api_compat as compat
+import numpy as np
+
+
+def namespace(array: Any) -> Any:
+    """The functions for an array, named as in the standard; NumPy itself for its arrays and for numbers."""
+    if isinstance(array, np.ndarray | np.generic | float | int):
+        return np
+    return compat.array_namespace(array)
+
+
+def is_device_array(value: Any) -> bool:
+    """Whether this is a dense array of another library than NumPy, which may hold it on a device."""
+    if isinstance(value, np.ndarray | np.generic) or not compat.is_array_api_obj(value):
+        return False
+    return compat.is_writeable_array(value) and not compat.is_dask_array(value)
+
+
+def to_numpy(array: Any) -> np.ndarray[Any, np.dtype[Any]]:
+    """The same numbers in main memory. Everything that leaves a device passes here."""
+    if isinstance(array, np.ndarray | np.generic):
+        return np.asarray(array)
+    if compat.is_cupy_array(array) or compat.is_torch_array(array):
+        return np.asarray(compat.to_device(array, "cpu"))
+    return np.from_dlpack(array)
+
+
+def alike(values: Any, X: Any, dtype: Any = None) -> Any:
+    """``values`` as an array of the library and on the device of X; ``dtype`` None: their own."""
+    if not is_device_array(X):
+        return np.asarray(to_numpy(values) if is_device_array(values) else values, dtype=dtype)
+    xp = namespace(X)
+    if is_device_array(values) and namespace(values) is not xp:
+        values = to_numpy(values)
+    return xp.asarray(values, dtype=dtype, device=compat.device(X))
+
+
+def numpy_dtype(array: Any) -> np.dtype:
+    """The dtype in NumPy's words."""
+    return array.dtype if isinstance(array.dtype, np.dtype) else to_numpy(array[:0]).dtype
+
+
+def nbytes(array: Any) -> int:
+    """The size of an array."""
+    return int(compat.size(array) or 0) * numpy_dtype(array).itemsize
