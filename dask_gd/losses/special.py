@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -23,38 +24,46 @@ def xlogy(x: Any, y: Any) -> Any:
     return xp.where(x == 0, 0, x * xp.log(xp.where(x == 0, 1, y)))
 
 
-def expit(x: Any) -> Any:
+def _elsewhere_than(function: Callable[[Any], Any]) -> Callable[[Callable[[Any, Any], Any]], Callable[[Any], Any]]:
+    """``function`` of NumPy arrays; of others the formula that is decorated, in float64 as SciPy's are within."""
+
+    def choose(formula: Callable[[Any, Any], Any]) -> Callable[[Any], Any]:
+        @wraps(formula)
+        def of_any(x: Any) -> Any:
+            xp = namespace(x)
+            if xp is np:
+                return function(x)
+            return xp.astype(formula(xp, xp.astype(x, xp.float64)), x.dtype, copy=False)
+
+        return of_any
+
+    return choose
+
+
+@_elsewhere_than(scipy.special.expit)
+def expit(xp: Any, x: Any) -> Any:
     """1/(1 + e^-x)."""
-    xp = namespace(x)
-    if xp is np:
-        return scipy.special.expit(x)
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1, e) / (1 + e)
 
 
-def erfcx(x: Any) -> Any:
+@_elsewhere_than(scipy.special.erfcx)
+def erfcx(xp: Any, x: Any) -> Any:
     """exp(x²) erfc(x)."""
-    xp = namespace(x)
-    if xp is np:
-        return scipy.special.erfcx(x)
     above = _erfcx_above(xp.abs(x))
     return xp.where(x >= 0, above, 2 * xp.exp(x * x) - above)
 
 
-def ndtr(x: Any) -> Any:
+@_elsewhere_than(scipy.special.ndtr)
+def ndtr(xp: Any, x: Any) -> Any:
     """Φ(x), the normal distribution function."""
-    xp = namespace(x)
-    if xp is np:
-        return scipy.special.ndtr(x)
     below = 0.5 * _erfcx_above(xp.abs(x) / 2**0.5) * xp.exp(-0.5 * x * x)
     return xp.where(x >= 0, 1 - below, below)
 
 
-def log_ndtr(x: Any) -> Any:
+@_elsewhere_than(scipy.special.log_ndtr)
+def log_ndtr(xp: Any, x: Any) -> Any:
     """log Φ(x)."""
-    xp = namespace(x)
-    if xp is np:
-        return scipy.special.log_ndtr(x)
     half = 0.5 * _erfcx_above(xp.abs(x) / 2**0.5)
     square = 0.5 * x * x
     return xp.where(x >= 0, xp.log1p(-half * xp.exp(-square)), xp.log(half) - square)
@@ -75,7 +84,7 @@ def _erfcx_above(z: Any) -> Any:
 def _erfcx_coefficients() -> tuple[float, ...]:
     """Chebyshev coefficients of erfcx(z) (1 + z/3) as a function of 6/(3 + z) - 1."""
 
-    def scaled(t: np.ndarray) -> np.ndarray:
+    def scaled(t: Any) -> Any:
         z = ERFCX_BEND * (1 - t) / (1 + t)
         return scipy.special.erfcx(z) * (1 + z / ERFCX_BEND)
 
