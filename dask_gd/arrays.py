@@ -12,8 +12,8 @@ import numpy as np
 
 
 def namespace(array: Any) -> Any:
-    """The functions for an array, named as in the standard; NumPy itself for its arrays and for numbers."""
-    if isinstance(array, np.ndarray | np.generic | float | int):
+    """The functions for an array, named as in the standard; NumPy itself for numbers and for sparse arrays too."""
+    if isinstance(array, np.ndarray) or not is_device_array(array):
         return np
     return compat.array_namespace(array)
 
@@ -44,6 +44,29 @@ def alike(values: Any, X: Any, dtype: Any = None) -> Any:
     return xp.asarray(values, dtype=dtype, device=compat.device(X))
 
 
+def zeros(shape: int | tuple[int, ...], X: Any) -> Any:
+    """Zeros in float64, in the library and on the device of X."""
+    if not is_device_array(X):
+        return np.zeros(shape)
+    xp = namespace(X)
+    return xp.zeros(shape, dtype=xp.float64, device=compat.device(X))
+
+
+def cast(array: Any, dtype: np.dtype) -> Any:
+    """The array, dense or sparse, with this dtype; itself where it has it."""
+    if not is_device_array(array):
+        return array.astype(dtype, copy=False)
+    xp = namespace(array)
+    return xp.astype(array, getattr(xp, dtype.name), copy=False)
+
+
+def take(array: Any, rows: np.ndarray[Any, np.dtype[Any]]) -> Any:
+    """The rows of these numbers, in that order."""
+    if not is_device_array(array):
+        return array[rows]
+    return namespace(array).take(array, alike(rows, array), axis=0)
+
+
 def numpy_dtype(array: Any) -> np.dtype:
     """The dtype in NumPy's words."""
     return array.dtype if isinstance(array.dtype, np.dtype) else to_numpy(array[:0]).dtype
@@ -51,4 +74,6 @@ def numpy_dtype(array: Any) -> np.dtype:
 
 def nbytes(array: Any) -> int:
     """The size of an array."""
+    if isinstance(array, np.ndarray):
+        return array.nbytes
     return int(compat.size(array) or 0) * numpy_dtype(array).itemsize

@@ -8,23 +8,38 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import is_device_array, numpy_dtype, take
 from ..protocol import Array, Block, Rows
 
 CACHE_BYTES = 512 * 1024  # of X and the margins together; 256 KiB to 1 MiB measure alike
 MAX_ROWS = 4096  # bounds the rounding of float32 sums before they are added in float64
 MAX_SPARSE_ROWS = 16384  # slicing CSR copies, so slices are longer
+DEVICE_BYTES = 256 * 2**20  # of X and the margins together on a device, where a call costs as much as a megabyte
 FEISTEL_ROUNDS = 6
 
 
 def row_slices(X: Any, columns: int) -> Iterator[slice]:
     """Cut the rows of X into slices; ``columns`` margins are formed for every row."""
     n, d = X.shape
+    if is_device_array(X):
+        groups = DEVICE_BYTES // ((d + 2 * columns) * numpy_dtype(X).itemsize * MAX_ROWS)
+        yield from _device_slices(n, max(groups, 1) * MAX_ROWS)
+        return
     if isinstance(X, np.ndarray):
         step = int(np.clip(CACHE_BYTES // ((d + 2 * columns) * X.itemsize), 64, MAX_ROWS))
     else:
         step = MAX_SPARSE_ROWS
     for start in range(0, n, step):
         yield slice(start, min(start + step, n))
+
+
+def _device_slices(n: int, step: int) -> Iterator[slice]:
+    """Slices of whole groups of ``MAX_ROWS`` rows, and the rest."""
+    whole = n - n % MAX_ROWS
+    for start in range(0, whole, step):
+        yield slice(start, min(start + step, whole))
+    if whole < n:
+        yield slice(whole, n)
 
 
 def take_rows(X: Any, rows: slice) -> Any:
@@ -82,6 +97,5 @@ def permuted(n: int, start: int, stop: int, key: list[int]) -> Array:
 
 def take_block(block: Block, rows: Array) -> Block:
     """A block of some rows, in that order."""
-    X = block.X[rows]
-    parts = (None if a is None else a[rows] for a in (block.y, block.weight, block.offset))
-    return Block(block.index, X, *parts)
+    parts = (None if a is None else take(a, rows) for a in (block.X, block.y, block.weight, block.offset))
+    return Block(block.index, *parts)
