@@ -10,24 +10,24 @@ from typing import Any
 import array_api_compat as compat
 import numpy as np
 
+IN_MAIN_MEMORY = (np.ndarray, np.generic)
+
 
 def namespace(array: Any) -> Any:
     """The functions for an array, named as in the standard; NumPy itself for numbers and for sparse arrays too."""
-    if isinstance(array, np.ndarray) or not is_device_array(array):
-        return np
-    return compat.array_namespace(array)
+    return compat.array_namespace(array) if is_device_array(array) else np
 
 
 def is_device_array(value: Any) -> bool:
     """Whether this is a dense array of another library than NumPy, which may hold it on a device."""
-    if isinstance(value, np.ndarray | np.generic) or not compat.is_array_api_obj(value):
+    if isinstance(value, IN_MAIN_MEMORY) or not compat.is_array_api_obj(value):
         return False
     return compat.is_writeable_array(value) and not compat.is_dask_array(value)
 
 
 def to_numpy(array: Any) -> np.ndarray[Any, np.dtype[Any]]:
     """The same numbers in main memory. Everything that leaves a device passes here."""
-    if isinstance(array, np.ndarray | np.generic):
+    if isinstance(array, IN_MAIN_MEMORY):
         return np.asarray(array)
     if compat.is_cupy_array(array) or compat.is_torch_array(array):
         return np.asarray(compat.to_device(array, "cpu"))
@@ -60,6 +60,14 @@ def cast(array: Any, dtype: np.dtype) -> Any:
     return xp.astype(array, getattr(xp, dtype.name), copy=False)
 
 
+def row_sums(array: Any) -> Any:
+    """Sums over the last axis, in float64."""
+    if not is_device_array(array):
+        return array.sum(axis=-1, dtype=np.float64)
+    xp = namespace(array)
+    return xp.sum(array, axis=-1, dtype=xp.float64)
+
+
 def take(array: Any, rows: np.ndarray[Any, np.dtype[Any]]) -> Any:
     """The rows of these numbers, in that order."""
     if not is_device_array(array):
@@ -69,7 +77,7 @@ def take(array: Any, rows: np.ndarray[Any, np.dtype[Any]]) -> Any:
 
 def numpy_dtype(array: Any) -> np.dtype:
     """The dtype in NumPy's words."""
-    return array.dtype if isinstance(array.dtype, np.dtype) else to_numpy(array[:0]).dtype
+    return array.dtype if isinstance(array.dtype, np.dtype) else to_numpy(array[:0, ...]).dtype
 
 
 def nbytes(array: Any) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import diags_array, hstack, issparse
 
-from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype, to_numpy, zeros
+from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype, row_sums, to_numpy, zeros
 from ..losses import Derivatives, Loss
 from ..losses.base import REALS
 from ..protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Array, Block, Points, PointSums, Sums
@@ -53,7 +53,7 @@ class LossKernel:
             Xr = cast(take_rows(X, rows), dtype)
             if origin is not None:
                 Xr = Xr - origin
-            y = block.y[rows]
+            y = block.y[rows, ...]
             if y.ndim == 2:
                 y = y.T  # of several outputs: rows last, as everywhere in a loss
             weight = None if block.weight is None else block.weight[rows]
@@ -113,12 +113,13 @@ class _Accumulator:
             eta = xp.reshape(eta, (t, k, -1))
         out = self.loss.derivatives(y, eta, self.order)
         value = out.value if weight is None else self._weighted(out.value, weight)
-        self.value += self._total(value)
+        self.value += row_sums(value)
         if out.first is None or self.order < 1:  # a loss may give more than it was asked for
             return
         first = out.first if weight is None else out.first * weight
-        first = xp.reshape(first, (t * k, -1))
-        self.grad_b += self._total(first)
+        if k > 1:
+            first = xp.reshape(first, (t * k, -1))
+        self.grad_b += row_sums(first)
         self.grad_w += _transposed(X, cast(first, self.dtype))
         if out.second is None or self.order < 2:
             return
@@ -146,16 +147,12 @@ class _Accumulator:
                 u = cast(u if weight is None else u * xp.sqrt(weight), self.dtype)
                 self._add_rank_one(i, X, u, out.sign)
 
-    def _total(self, rows: Any) -> Any:
-        """Sums over rows, in float64."""
-        return self.xp.sum(rows, axis=-1, dtype=self.xp.float64)
-
     def _add_diagonal(self, X: Any, second: Any, out: Derivatives, weight: Any) -> None:
         """Add Σ D x², Σ D x and Σ D, with D_k the second derivative in the margin of output k alone."""
         if out.rank_one is not None:
             second = second + out.sign * out.rank_one**2
         second = self.xp.reshape(second if weight is None else second * weight, (self.W.shape[0], -1))
-        self.diag_bb += self._total(second)
+        self.diag_bb += row_sums(second)
         second = cast(second, self.dtype)
         self.diag_wb += _transposed(X, second)
         self.diag_ww += _transposed(X.power(2) if issparse(X) else X * X, second)
@@ -168,7 +165,7 @@ class _Accumulator:
         if out.rank_one is not None:
             change = change + out.sign * out.rank_one * xp.sum(out.rank_one * u, axis=-2, keepdims=True)
         change = xp.reshape(change if weight is None else change * weight, (self.W.shape[0], -1))
-        self.product_b += self._total(change)
+        self.product_b += row_sums(change)
         self.product_w += _transposed(X, cast(change, self.dtype))
 
     def _weighted(self, value: Any, weight: Any) -> Any:
@@ -180,7 +177,7 @@ class _Accumulator:
     def _gram(self, X: Any, weight: Any) -> tuple[Any, Any, Any]:
         """Xᵀ diag(weight) X, Xᵀ weight and Σ weight."""
         if is_device_array(X):
-            return weighted_cross(X, weight), _transposed(X, weight[None, :])[0, :], self._total(weight)
+            return weighted_cross(X, weight), _transposed(X, weight[None, :])[0, :], row_sums(weight)
         if not self.loss.convex and (weight < 0).any():
             return self._signed_gram(X, weight)
         root = np.sqrt(weight)
@@ -222,7 +219,7 @@ class _Accumulator:
         for j in range(self.shape[1]):
             pairs = u * u[j, :]
             self.hess_wb[i, :, :, j] += sign * _transposed(X, pairs)
-            self.hess_bb[i, :, j] += sign * self._total(pairs)
+            self.hess_bb[i, :, j] += sign * row_sums(pairs)
             for other in range(j + 1):
                 ww = sign * weighted_cross(X, pairs[other, :])
                 self.hess_ww[i, j, :, other, :] += ww

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from ..arrays import is_device_array, numpy_dtype, take
 from ..protocol import Array, Block, Rows
@@ -46,7 +47,7 @@ def take_rows(X: Any, rows: slice) -> Any:
     """The rows of a slice: a view of a dense X, and X itself when the slice holds all of a sparse X."""
     if rows.start == 0 and rows.stop == X.shape[0]:
         return X
-    return X[rows]
+    return X[rows] if issparse(X) else X[rows, ...]
 
 
 def held_out_rows(n: int, share: float) -> int:
