@@ -68,7 +68,17 @@ def row_sums(array: Any) -> Any:
     return xp.sum(array, axis=-1, dtype=xp.float64)
 
 
-def take(array: Any, rows: np.ndarray[Any, np.dtype[Any]]) -> Any:
+def average(array: Any, weight: Any) -> Any:
+    """The weighted mean over the first axis; ``weight`` None: the plain one."""
+    if not is_device_array(array):
+        return np.average(array, axis=0, weights=weight)
+    xp = namespace(array)
+    if weight is None:
+        return xp.mean(array, axis=0)
+    return xp.sum((array.T if array.ndim == 2 else array) * weight, axis=-1) / xp.sum(weight, dtype=xp.float64)
+
+
+def take(array: Any, rows: Any) -> Any:
     """The rows of these numbers, in that order."""
     if not is_device_array(array):
         return array[rows]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from ..arrays import is_device_array, numpy_dtype, take
+from ..arrays import is_device_array, numpy_dtype, take, to_numpy
 from ..protocol import Array, Block, Rows
 
 CACHE_BYTES = 512 * 1024  # of X and the margins together; 256 KiB to 1 MiB measure alike
@@ -96,7 +96,13 @@ def permuted(n: int, start: int, stop: int, key: list[int]) -> Array:
     return found.astype(np.intp)
 
 
-def take_block(block: Block, rows: Array) -> Block:
+def take_block(block: Block, rows: Any) -> Block:
     """A block of some rows, in that order."""
     parts = (None if a is None else take(a, rows) for a in (block.X, block.y, block.weight, block.offset))
+    return Block(block.index, *parts)
+
+
+def in_main_memory(block: Block) -> Block:
+    """The block with its arrays as NumPy's; for few rows."""
+    parts = (to_numpy(a) if is_device_array(a) else a for a in (block.X, block.y, block.weight, block.offset))
     return Block(block.index, *parts)
