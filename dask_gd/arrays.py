@@ -60,6 +60,11 @@ def cast(array: Any, dtype: np.dtype) -> Any:
     return xp.astype(array, getattr(xp, dtype.name), copy=False)
 
 
+def concat(arrays: Any, axis: int = 0) -> Any:
+    """Arrays of one library, joined where they are."""
+    return namespace(arrays[0]).concat(arrays, axis=axis)
+
+
 def row_sums(array: Any) -> Any:
     """Sums over the last axis, in float64."""
     if not is_device_array(array):
