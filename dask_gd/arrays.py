@@ -91,8 +91,8 @@ def take(array: Any, rows: Any) -> Any:
 
 
 def numpy_dtype(array: Any) -> np.dtype:
-    """The dtype in NumPy's words."""
-    return array.dtype if isinstance(array.dtype, np.dtype) else to_numpy(array[:0, ...]).dtype
+    """The dtype in NumPy's words; others print as "torch.float32" does."""
+    return array.dtype if isinstance(array.dtype, np.dtype) else np.dtype(str(array.dtype).rpartition(".")[2])
 
 
 def nbytes(array: Any) -> int:

@@ -171,7 +171,7 @@ def local_blocks(
         Block(
             i,
             X if len(cuts) == 1 else X[cut],
-            y[cut],
+            y if len(cuts) == 1 else y[cut],
             None if weight is None else weight[cut],
             None if offset is None else offset[cut],
             None if fold is None else fold[cut],
@@ -337,8 +337,6 @@ def map_row_chunks(function: Callable[..., Array], X: Any, offset: Any, *, width
     import dask.array as da
 
     X = as_dask_array(X)
-    if X.numblocks[1] > 1:
-        X = X.rechunk({1: -1})
     dtype = float_dtype(X.dtype) if dtype is None else dtype
     arrays = [X, "ij"]
     if offset is not None:
@@ -356,7 +354,7 @@ def map_row_chunks(function: Callable[..., Array], X: Any, offset: Any, *, width
         "i" if width is None else "ik",
         *arrays,
         new_axes=None if width is None else {"k": width},
-        concatenate=True,
+        concatenate=False,
         dtype=dtype,
         meta=_meta(X, (0,) if width is None else (0, 0), np.dtype(dtype)),
     )
@@ -368,10 +366,9 @@ def _meta(X: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
     return alike(empty, X._meta) if dtype.kind in "biuf" else empty
 
 
-def _on_rows(function: Callable[..., Any], X: Any, offset: Any = None) -> Any:
-    if is_device_array(X):
-        return function(X, None if offset is None else alike(offset, X))
-    return function(sp.csr_array(X) if sp.issparse(X) else np.asarray(X), offset)
+def _on_rows(function: Callable[..., Any], columns: list[Any], offset: Any = None) -> Any:
+    X = as_float_matrix(columns)
+    return function(X, None if offset is None else alike(offset, X))
 
 
 def futures_in(collections: Sequence[Any]) -> list[Any]:
