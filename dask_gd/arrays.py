@@ -34,14 +34,14 @@ def to_numpy(array: Any) -> np.ndarray[Any, np.dtype[Any]]:
     return np.from_dlpack(array)
 
 
-def alike(values: Any, X: Any, dtype: Any = None) -> Any:
-    """``values`` as an array of the library and on the device of X; ``dtype`` None: their own."""
+def alike(values: Any, X: Any) -> Any:
+    """``values`` as an array of the library and on the device of X."""
     if not is_device_array(X):
-        return np.asarray(to_numpy(values) if is_device_array(values) else values, dtype=dtype)
+        return np.asarray(to_numpy(values) if is_device_array(values) else values)
     xp = namespace(X)
     if is_device_array(values) and namespace(values) is not xp:
         values = to_numpy(values)
-    return xp.asarray(values, dtype=dtype, device=compat.device(X))
+    return xp.asarray(values, device=compat.device(X))
 
 
 def zeros(shape: int | tuple[int, ...], X: Any) -> Any:

@@ -20,8 +20,10 @@ def cross(A: Any, B: Any) -> Any:
     """
     xp = namespace(A)
     n = A.shape[0]
-    groups = max(n // MAX_ROWS, 1) if A.dtype != xp.float64 else 1
-    A, B = (xp.reshape(a, (groups, n // groups, a.shape[1])) for a in (A, B))
+    groups = n // MAX_ROWS
+    if groups < 2 or A.dtype == xp.float64:
+        return cast(A.T @ B, DOUBLE)
+    A, B = (xp.reshape(a, (groups, MAX_ROWS, a.shape[1])) for a in (A, B))
     return xp.sum(xp.matmul(xp.matrix_transpose(A), B), axis=0, dtype=xp.float64)
 
 

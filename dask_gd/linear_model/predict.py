@@ -36,9 +36,9 @@ def map_rows(
     """``function(X, offset)`` of all rows: (n,) for ``width`` None, else (n, width); ``dtype`` None: that of X."""
     check_is_fitted(estimator)
     if is_device_array(X):
+        n = int(row_count(X))
         validate_data(estimator, X, skip_check_array=True, reset=False)
-        row_count(X)
-        return function(X, per_row(offset, X.shape[0], "offset"))
+        return function(X, per_row(offset, n, "offset"))
     if not is_dask(X):
         X = validate_data(estimator, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         if sp.issparse(X):
@@ -193,8 +193,8 @@ class ProbabilityMixin(LinearClassifierMixin):
         -------
         ndarray of shape (n, n_classes), or a lazy dask array for dask input
         """
-        p = self.predict_proba(X, offset)
-        return namespace(p).log(p)
+        function = partial(_log_probabilities, loss=self._fitted_loss(), **self._shared())
+        return map_rows(self, function, X, offset, width=len(self.classes_))
 
 
 def _mean(X: Any, offset: Array | None, *, loss: Loss, coef: Array, intercept: Array) -> Array:
@@ -216,3 +216,8 @@ def _probabilities(X: Any, offset: Any, *, loss: Loss, coef: Array, intercept: A
         return loss.inverse_link(eta.T).T
     p: Any = loss.inverse_link(eta)
     return namespace(p).stack([1 - p, p], axis=1)
+
+
+def _log_probabilities(X: Any, offset: Any, **model: Any) -> Any:
+    p = _probabilities(X, offset, **model)
+    return namespace(p).log(p)
