@@ -6,6 +6,7 @@ import pickle
 import warnings
 
 import array_api_strict as strict
+import dask
 import dask.array as da
 import numpy as np
 import pytest
@@ -472,3 +473,12 @@ def test_a_walk_over_single_rows_says_what_to_do(rng):
     X, y = some_data("least squares", rng)
     with pytest.raises(ValueError, match="mode='synchronous'"):
         dask_gd.SGDRegressor(random_state=0).fit(on_device(X), on_device(y))
+
+
+def test_a_cluster_gives_the_same_bits(rng, client):
+    X, y = some_data("softmax", rng)
+    data = device_chunks(X), device_chunks(y)
+    alone = dask_gd.LogisticRegression().fit(*data)
+    with dask.config.set(scheduler=None), client.as_current():
+        model = dask_gd.LogisticRegression().fit(*data)
+    np.testing.assert_array_equal(model.coef_, alone.coef_)
