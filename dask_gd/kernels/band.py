@@ -53,7 +53,7 @@ class BandKernel:
     name: str = "band"
 
     def __call__(self, block: Block) -> BandSums:
-        X, xp = block.X, namespace(block.X)
+        X, xp = cast(block.X, DOUBLE), namespace(block.X)
         weight = zeros(block.n_rows, X) + 1 if block.weight is None else cast(block.weight, DOUBLE)
         y = block.y if block.offset is None else block.y - block.offset
         eta = X @ alike(self.coef, X) + self.intercept
@@ -66,7 +66,7 @@ class BandKernel:
         slope = xp.where(inside, 0.0, weight * out.first)
         constant = float(xp.sum(xp.where(inside, 0.0, weight * out.value) - slope * eta))
         rows = xp.nonzero(inside)[0]
-        collected = in_main_memory(take_block(Block(block.index, X, y, weight), rows))
+        collected = in_main_memory(take_block(Block(block.index, block.X, y, weight), rows))
         return BandSums(
             count,
             collected.X,
