@@ -13,7 +13,9 @@ from ..protocol import Extent
 from .blocks import (
     Source,
     dask_blocks,
+    device_block,
     extent_of,
+    float_dtype,
     fold_numbers,
     futures_in,
     is_dask,
@@ -29,6 +31,8 @@ from .streaming import StreamingEngine
 __all__ = [
     "LocalEngine",
     "StreamingEngine",
+    "device_block",
+    "float_dtype",
     "fold_numbers",
     "is_dask",
     "is_dask_frame",
@@ -59,7 +63,7 @@ def open_engine(
 
     Parameters
     ----------
-    X : ndarray, CSR array (both checked by the caller) or dask collection of shape (n, d)
+    X : ndarray, array of a device, CSR array (all checked by the caller) or dask collection of shape (n, d)
     y, weight, offset : ndarray or dask collection of shape (n,), or None
     fold : ndarray or dask array of int of shape (n,), or None
         The test fold of each row.

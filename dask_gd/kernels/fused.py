@@ -23,11 +23,11 @@ def fused_sums(
     loss: Loss, asked: list[Points], block: Block, origin: Array | None, exact: bool
 ) -> list[PointSums] | None:
     """The sums for each of the points; None where this loss or this block has no compiled twin."""
-    from ..compiled.pointwise import twin_of  # imports Numba
-
     X = block.X
     if not isinstance(X, np.ndarray) or X.shape[0] == 0:
         return None
+    from ..compiled.pointwise import twin_of  # imports Numba
+
     dtype = np.dtype(np.float64) if exact else X.dtype
     # Margins of a float32 X are formed in the precision of y, as in the reference.
     margins = np.result_type(dtype, block.y.dtype) if block.y.dtype.kind == "f" else dtype
