@@ -54,5 +54,7 @@ if hasattr(os, "register_at_fork"):
 def _set() -> None:
     global _controller
     if _controller is None:
+        import scipy.linalg  # noqa: F401  # SciPy's BLAS, which compiled code calls: only what is loaded is limited
+
         _controller = ThreadpoolController()
     _limit.enter_context(_controller.limit(limits=1, user_api="blas"))

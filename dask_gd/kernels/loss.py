@@ -10,6 +10,7 @@ import numpy as np
 from ..losses import Derivatives, Loss
 from ..losses.base import REALS
 from ..protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Array, Block, Points, PointSums, Sums
+from .fused import fused_sums
 from .rows import chosen_rows, row_slices, take_block, take_rows
 
 ORDER = {VALUE: 0, GRADIENT: 1, HESSIAN: 2, EXPECTED: 2, DIAGONAL: 2, PRODUCT: 2}
@@ -20,7 +21,7 @@ class LossKernel:
     """Σ s ℓ and its derivatives at every point; ``origin`` (d,) is subtracted from the rows of a dense X, or None.
 
     Work is done in slices of rows that stay in the cache, in the precision of X (``exact``: in float64); sums are kept
-    in float64.
+    in float64. ``compiled``: by machine code where there is any for the loss and the block.
     """
 
     loss: Loss
@@ -28,13 +29,21 @@ class LossKernel:
     origin: Array | None = None
     name: str = "gradient"
     exact: bool = False
+    compiled: bool = False
 
     def __call__(self, block: Block) -> Sums:
         found: dict[int, PointSums] = {}
         for rows in dict.fromkeys(points.rows for points in self.points):
             mine = [i for i, points in enumerate(self.points) if points.rows == rows]
             taken = block if rows is None else take_block(block, chosen_rows(block.n_rows, block.index, rows))
-            found.update(zip(mine, self._sums(taken, [self.points[i] for i in mine]), strict=True))
+            asked = [self.points[i] for i in mine]
+            sums = fused_sums(self.loss, asked, taken, self.origin, self.exact) if self.compiled else None
+            if sums is None:
+                sums = self._sums(taken, asked)
+            found.update(
+                (i, part if rows is None else part._replace(rows=np.full(len(points.W), float(taken.n_rows))))
+                for i, part, points in zip(mine, sums, asked, strict=True)
+            )
         return Sums(tuple(found[i] for i in range(len(self.points))))
 
     def _sums(self, block: Block, asked: list[Points]) -> list[PointSums]:
@@ -54,11 +63,7 @@ class LossKernel:
             offset = None if block.offset is None else block.offset[rows]
             for group in groups:
                 group.add(Xr, y, weight, offset)
-        sums = [group.sums() for group in groups]
-        return [
-            part if points.rows is None else part._replace(rows=np.full(len(points.W), float(block.n_rows)))
-            for part, points in zip(sums, asked, strict=True)
-        ]
+        return [group.sums() for group in groups]
 
 
 class _Accumulator:

@@ -28,7 +28,7 @@ def measure(n: int, d: int, dtype: Any, repeats: int) -> tuple[float, float, flo
     y = rng.integers(0, 2, n).astype(dtype)
     block = Block(0, X, y)
     W, b = rng.normal(size=(1, 1, d)) / np.sqrt(d), np.zeros((1, 1))
-    kernels = [LossKernel(Logistic(), (Points(W, b, want),)) for want in (GRADIENT, HESSIAN)]
+    kernels = [LossKernel(Logistic(), (Points(W, b, want),), compiled=True) for want in (GRADIENT, HESSIAN)]
     times: list[list[float]] = [[], [], []]
     for repeat in range(repeats + 1):
         for into, function in zip(times, (X.sum, *(lambda k=k: k(block) for k in kernels)), strict=True):
