@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ..protocol import Array
-from .jit import EXACT, jit, numba
+from .jit import jit, numba
 from .pointwise import signature
 from .walk import prefetch
 
-__all__ = ["add_csr_sums", "padded"]
+__all__ = ["add_csr_sums", "columns_of", "padded"]
 
 ENTRIES = 8192  # of a slice: with what is done to them they stay in the L2 cache
 NUMBERS = 16384  # margins of a slice at the most
@@ -113,86 +113,67 @@ def transposed(
 
 
 def factors_of_rows(
-    start: int,
-    rows: int,
     Y: Array,
     weight: Array,
     offset: Array,
+    start: int,
     b: Array,
+    c: Array,
     pointwise: Any,
     parameters: Array,
-    k: int,
     signed: bool,
-    one_vs_rest: bool,
+    classes: int,
     rank_one: bool,
     order: int,
-    eta: Array,
     y: Array,
-    losses: Array,
+    s: Array,
+    eta: Array,
     value: Array,
-    sum_b: Array,
+    grad_b: Array,
+    curved_b: Array,
     factors: Array,
     second: Array,
 ) -> None:
-    """From the products of some ``rows`` with the coefficients, in ``eta``, to the ``factors`` of the rows in the sums
-    and, of the Hessian's diagonal, to those of their squares, in ``second``; what of the sums needs no X is added.
-
-    The arrays may be longer than the rows are many: the losses at their ends mean nothing, and are not added.
-    """
-    columns, q, m = len(b), len(y), len(value) * k
-    weighted = len(weight) > 0
-    for j in range(columns):
+    """From the products of some rows with the coefficients, in ``eta``, to the ``factors`` of these rows in the sums
+    and, of the Hessian's diagonal, to those of their squares, in ``second``; what of the sums needs no X is added."""
+    m, rows = len(b), len(s)
+    if len(weight):
         for i in range(rows):
-            eta[j, i] += b[j]
+            s[i] = weight[start + i]
     if len(offset):
         for j in range(m):
             for i in range(rows):
                 eta[j, i] += offset[start + i]
-    for j in range(q):
+    for j in range(len(y)):
         for i in range(rows):
-            y[j, i] = 2.0 * Y[start + i, j] - 1.0 if signed else Y[start + i, j]
-    for j in range(0, m, 1 if one_vs_rest else k):
-        if one_vs_rest:
-            for i in range(rows):
-                own = 1.0 if Y[start + i, 0] == j % k else 0.0
-                y[0, i] = 2.0 * own - 1.0 if signed else own
-        last = j + (1 if one_vs_rest else k)
-        pointwise(y, eta[j:last], parameters, losses, factors[j:last], second[j:last])
-        total = 0.0
-        for i in range(rows):
-            if not weighted:
-                total += losses[i]
-            elif weight[start + i] > 0.0:
-                total += weight[start + i] * losses[i]
-        value[j // k] += total
+            own = Y[start + i, 0 if classes else j]
+            if classes:
+                own = 1.0 if own == j else 0.0
+            y[j, i] = own + own - 1.0 if signed else own
+    pointwise(y, eta[:m], b, s, parameters, value, grad_b, factors[:m], second[:m])
     if order == 2:
         for j in range(m):
+            total = 0.0
             for i in range(rows):
                 if rank_one:
-                    second[j, i] -= second[j, i] * second[j, i]
+                    second[j, i] *= s[i] * (1.0 - second[j, i])
                 factors[m + j, i] = second[j, i]
+                total += second[j, i]
+            curved_b[j] += total
     elif order == 3:
-        for j in range(0, m, k):
+        k = m // len(value)
+        for j in range(m):
+            first = j - j % k
+            total = 0.0
             for i in range(rows):
-                along = 0.0
+                along = eta[m + j, i] + c[j]
                 if rank_one:
-                    for a in range(j, j + k):
-                        along += second[a, i] * eta[m + a, i]
-                for a in range(j, j + k):
-                    factors[m + a, i] = second[a, i] * (eta[m + a, i] - along)
-    if weighted:
-        for j in range(len(sum_b)):
-            for i in range(rows):
-                factors[j, i] *= weight[start + i]
-        if order == 2:
-            for j in range(m):
-                for i in range(rows):
-                    second[j, i] *= weight[start + i]
-    for j in range(len(sum_b)):
-        total = 0.0
-        for i in range(rows):
-            total += factors[j, i]
-        sum_b[j] += total
+                    for a in range(first, first + k):
+                        along -= second[a, i] * (eta[m + a, i] + c[a])
+                    along *= s[i]
+                factors[m + j, i] = second[j, i] * along
+                total += factors[m + j, i]
+            curved_b[j] += total
 
 
 def csr_sums(
@@ -202,98 +183,102 @@ def csr_sums(
     Y: Array,
     weight: Array,
     offset: Array,
+    begin: int,
+    end: int,
     W: Array,
     b: Array,
+    c: Array,
     find_factors: Any,
     pointwise: Any,
     parameters: Array,
-    k: int,
     signed: bool,
-    one_vs_rest: bool,
+    classes: int,
     rank_one: bool,
     order: int,
-    eta: Array,
     y: Array,
-    losses: Array,
+    s: Array,
+    eta: Array,
     value: Array,
-    sum_b: Array,
+    grad_b: Array,
+    curved_b: Array,
     factors: Array,
     second: Array,
     sum_w: Array,
     sum_ww: Array,
 ) -> None:
-    """:func:`add_csr_sums`, with :func:`factors_of_rows` and with the arrays that slices of rows need."""
-    rows = len(losses)
-    for start in range(0, len(indptr) - 1, rows):
-        stop = min(start + rows, len(indptr) - 1)
-        margins(data, indices, indptr, start, stop, W, eta)
+    """:func:`add_csr_sums` over the rows from ``begin`` to ``end``, as many at a time as fit the arrays for them."""
+    rows = len(s)
+    for start in range(begin, end, rows):
+        margins(data, indices, indptr, start, start + rows, W, eta)
         find_factors(
-            start,
-            stop - start,
             Y,
             weight,
             offset,
+            start,
             b,
+            c,
             pointwise,
             parameters,
-            k,
             signed,
-            one_vs_rest,
+            classes,
             rank_one,
             order,
-            eta,
             y,
-            losses,
+            s,
+            eta,
             value,
-            sum_b,
+            grad_b,
+            curved_b,
             factors,
             second,
         )
         if order > 0:
-            transposed(data, indices, indptr, start, stop, factors, False, sum_w)
+            transposed(data, indices, indptr, start, start + rows, factors, False, sum_w)
         if order == 2:
-            transposed(data, indices, indptr, start, stop, second, True, sum_ww)
+            transposed(data, indices, indptr, start, start + rows, second, True, sum_ww)
 
 
 def _read_only(dtype: Any, dimensions: int) -> Any:
     return numba.types.Array(numba.from_dtype(np.dtype(dtype)), dimensions, "C", readonly=True)
 
 
-def _of_rows() -> tuple[Any, ...]:
-    """The types of what the factors of rows come from, and go to."""
+def _types() -> tuple[Any, ...]:
+    """Of what the factors of rows come from and go to."""
     types = numba.types
     own = types.float64
-    data = (_read_only("d", 2), _read_only("d", 1), _read_only("d", 1))
-    loss = (types.FunctionType(signature(own)), own[::1], types.int64, *[types.boolean] * 3, types.int64)
-    found = (own[:, ::1], own[:, ::1], own[::1], own[::1], own[::1], own[:, ::1], own[:, ::1])
-    return data, loss, found
+    data = (_read_only("d", 2), _read_only("d", 1), _read_only("d", 1), types.int64)
+    loss = (types.FunctionType(signature(own)), own[::1], types.boolean, types.int64, types.boolean, types.int64)
+    found = (own[:, ::1], own[::1], own[:, ::1], own[::1], own[::1], own[::1], own[:, ::1], own[:, ::1])
+    return data, (own[::1], own[::1]), loss, found
 
 
 @cache
 def _factors() -> Any:
-    types = numba.types
-    data, loss, found = _of_rows()
-    return jit(
-        factors_of_rows,
-        types.void(types.int64, types.int64, *data, types.float64[::1], *loss, *found),
-        fastmath=EXACT,
-    )
+    data, points, loss, found = _types()
+    return jit(factors_of_rows, numba.types.void(*data, *points, *loss, *found))
 
 
 @cache
 def _compiled(x: str, index: str) -> Any:
     types = numba.types
-    own = types.float64
-    data, loss, found = _of_rows()
-    matrix = (_read_only(x, 1), _read_only(index, 1), _read_only(index, 1))
-    function = types.void(types.int64, types.int64, *data, own[::1], *loss, *found)
-    arguments = (*matrix, *data, own[:, ::1], own[::1], types.FunctionType(function), *loss, *found)
-    return jit(csr_sums, types.void(*arguments, own[:, ::1], own[:, ::1]), fastmath=EXACT)
+    data, points, loss, found = _types()
+    matrix, dense = (_read_only(x, 1), _read_only(index, 1), _read_only(index, 1)), types.float64[:, ::1]
+    function = types.FunctionType(types.void(*data, *points, *loss, *found))
+    arguments = (*matrix, *data, types.int64, dense, *points, function, *loss, *found, dense, dense)
+    return jit(csr_sums, types.void(*arguments))
 
 
 def padded(columns: int) -> int:
     """How many columns an array must have of which so many count."""
     return columns if columns <= 1 else -(-columns // 4) * 4
+
+
+def columns_of(*parts: Array) -> Array:
+    """(m, d) coefficients, some below others, column by column: (d, m), filled up."""
+    m = sum(map(len, parts))
+    W = np.zeros((parts[0].shape[1], padded(m)))
+    W[:, :m] = np.concatenate(parts).T
+    return W
 
 
 def add_csr_sums(
@@ -303,56 +288,46 @@ def add_csr_sums(
     offset: Array,
     W: Array,
     b: Array,
-    pointwise: Any,
-    parameters: Array,
-    k: int,
-    signed: bool,
-    one_vs_rest: bool,
-    rank_one: bool,
+    c: Array,
+    twin: Any,
+    classes: int,
     order: int,
     value: Array,
-    sum_b: Array,
+    grad_b: Array,
+    curved_b: Array,
     sum_w: Array,
     sum_ww: Array,
 ) -> None:
-    """Add to ``value`` (t,), ``sum_b`` (parts · m,), ``sum_w`` and ``sum_ww`` (d, ·) the sums over all rows; m = t k.
+    """Add to ``value`` (t,), ``grad_b`` (m,), ``sum_w`` (d, ·) and what else the ``order`` asks for the sums over rows.
 
-    Y is (n, q), weight and offset (n,) or empty, W (d, ·), b as long as W has columns that count. ``order`` is 0 for
-    the value alone, 1 for the gradient, 2 for the gradient and the diagonal of the Hessian (``sum_w`` holds Σ D x
-    behind the gradient, ``sum_ww`` Σ D x²), 3 for the gradient and the Hessian times a direction, whose coefficients
-    stand behind those of the points in W and b (``sum_w`` holds it behind the gradient).
+    Parameters
+    ----------
+    X : csr_array of shape (n, d)
+    Y, weight, offset : (n, q), and (n,) or empty
+    W, b, c : (d, ·) from :func:`columns_of`, (m,) and (m,)
+    twin : Twin
+        Of the loss, for float64.
+    classes : int
+        Above 0: the targets are of each class against the rest.
+    order : {0, 1, 2, 3}
+        0: the value alone; 1: the gradient; 2: as well the diagonal of the Hessian: Σ D in ``curved_b`` (m,), Σ D x in
+        ``sum_w`` behind the gradient, Σ D x² in ``sum_ww`` (d, ·); 3: the gradient, and the Hessian times a direction
+        in ``curved_b`` and in ``sum_w`` behind the gradient. W holds the direction behind the points, c its intercepts.
     """
-    n, wide = X.shape[0], W.shape[1]
-    rows = min(ENTRIES * n // max(X.nnz, 1), NUMBERS // max(wide, 1), n)
-    rows = max(rows, min(16, n), 1)
-    # What only fills up the columns stays 0.
-    eta, factors = np.zeros((wide, rows)), np.zeros((sum_w.shape[1], rows))
-    second = np.zeros((max(sum_ww.shape[1], len(value) * k), rows))
-    y, losses = np.zeros((Y.shape[1], rows)), np.zeros(rows)
-    _compiled(X.data.dtype.char, X.indices.dtype.char)(
-        X.data,
-        X.indices,
-        X.indptr,
-        Y,
-        weight,
-        offset,
-        W,
-        b,
-        _factors(),
-        pointwise,
-        parameters,
-        k,
-        signed,
-        one_vs_rest,
-        rank_one,
-        order,
-        eta,
-        y,
-        losses,
-        value,
-        sum_b,
-        factors,
-        second,
-        sum_w,
-        sum_ww,
-    )
+    n, q, wide, m = X.shape[0], classes or Y.shape[1], W.shape[1], len(b)
+    full = max(min(ENTRIES * n // max(X.nnz, 1), NUMBERS // wide), 16)
+    compiled = _compiled(X.data.dtype.char, X.indices.dtype.char)
+    whole = n - n % full
+    for begin, end, rows in ((0, whole, full), (whole, n, n - whole)):
+        if begin == end:
+            continue
+        y, s, eta, factors, second = (
+            np.zeros((q, rows)),
+            np.ones(rows),
+            np.empty((wide, rows)),
+            np.zeros((max(sum_w.shape[1], m), rows)),  # columns that only fill up stay 0
+            np.zeros((max(sum_ww.shape[1], m) if order > 1 else 0, rows)),
+        )
+        found = (y, s, eta, value, grad_b, curved_b, factors, second, sum_w, sum_ww)
+        loss = (twin.function, twin.parameters, twin.signed, classes, twin.rank_one, order)
+        compiled(X.data, X.indices, X.indptr, Y, weight, offset, begin, end, W, b, c, _factors(), *loss, *found)

@@ -1,4 +1,4 @@
-"""The sums of a loss by machine code: the twin of the reference in :mod:`.loss`, for large dense blocks.
+"""The sums of a loss by machine code: the twin of the reference in :mod:`.loss`, for large blocks.
 
 Value and gradient are one compiled loop over the block. Where second derivatives are asked for, slices of rows go
 through the compiled loss and then to BLAS.
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..losses import Loss
 from ..protocol import DIAGONAL, GRADIENT, PRODUCT, VALUE, Array, Block, Points, PointSums
+from .fused_csr import fused_csr_sums
 from .rows import row_slices
 
 NOTHING = np.zeros(0)
@@ -24,8 +25,10 @@ def fused_sums(
     from ..compiled.pointwise import twin_of  # imports Numba
 
     X = block.X
-    if not isinstance(X, np.ndarray) or X.shape[0] == 0:
+    if X.shape[0] == 0:
         return None
+    if not isinstance(X, np.ndarray):
+        return fused_csr_sums(loss, asked, block)
     dtype = np.dtype(np.float64) if exact else X.dtype
     # Margins of a float32 X are formed in the precision of y, as in the reference.
     margins = np.result_type(dtype, block.y.dtype) if block.y.dtype.kind == "f" else dtype
