@@ -8,10 +8,12 @@ import scipy.sparse as sp
 from test_fused import CASES, assert_alike, both, targets_of
 
 from dask_gd.compiled.jit import COMPILED
-from dask_gd.kernels import LossKernel
+from dask_gd.kernels import LossKernel, MomentsKernel, SquaresKernel
+from dask_gd.kernels import moments as moments_module
+from dask_gd.kernels import squares as squares_module
 from dask_gd.kernels.fused_csr import fused_csr_sums
 from dask_gd.losses import LOSSES
-from dask_gd.protocol import DIAGONAL, GRADIENT, HESSIAN, PRODUCT, VALUE, Block, Points, Rows
+from dask_gd.protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Block, Points, Rows
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="Numba is not there")
 
@@ -44,7 +46,7 @@ def problem(
     return Block(0, X, y, weight, offset), Points(W, b, want, direction, rows)
 
 
-@pytest.mark.parametrize("want", [VALUE, GRADIENT, DIAGONAL, PRODUCT], ids="-".join)
+@pytest.mark.parametrize("want", [VALUE, GRADIENT, DIAGONAL, PRODUCT, HESSIAN, EXPECTED], ids="-".join)
 @pytest.mark.parametrize("name", CASES)
 def test_sums_are_those_of_the_reference(name, want):
     loss = CASES[name]
@@ -64,7 +66,7 @@ def test_few_and_many_models(points, want):
     assert_alike(found, expected, 1e-11)
 
 
-@pytest.mark.parametrize("want", [GRADIENT, DIAGONAL, PRODUCT], ids="-".join)
+@pytest.mark.parametrize("want", [GRADIENT, DIAGONAL, PRODUCT, HESSIAN], ids="-".join)
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dtypes(dtype, index, want):
@@ -133,6 +135,33 @@ def test_the_same_bits_in_any_thread_and_from_any_memory(want):
         for a, b in zip(other, expected, strict=True):
             if b is not None:
                 np.testing.assert_array_equal(a, b)
+
+
+def test_a_hessian_of_rows_that_hold_a_column_twice():
+    """Their products are not those of the entries: the reference answers."""
+    loss = LOSSES["log_loss"]()
+    block, points = problem(loss, n=50, want=HESSIAN)
+    X = block.X
+    twice = sp.csr_array(
+        (np.repeat(X.data / 2, 2), np.repeat(X.indices, 2), X.indptr * np.int32(2)), shape=X.shape, copy=True
+    )
+    expected, _ = both(loss, block, points)
+    assert_alike(both(loss, block._replace(X=twice), points)[1], expected, 1e-11)
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_moments_and_squares_are_those_of_the_reference(dtype, weighted, monkeypatch):
+    block, _ = problem(LOSSES["squared_error"](), dtype, weighted=weighted)
+    found = {}
+    for least in (0, np.inf):
+        for module in (moments_module, squares_module):
+            monkeypatch.setattr(module, "COMPILED_ENTRIES", least)
+        moments = MomentsKernel(31, False)(block)
+        found[least] = moments, SquaresKernel()(block, moments)
+    assert_alike(found[0][1], found[np.inf][1], 1e-6 if dtype == np.float32 else 1e-12)
+    for name in ("mean", "m2"):
+        np.testing.assert_allclose(getattr(found[0][0], name), getattr(found[np.inf][0], name), rtol=1e-12, atol=1e-12)
 
 
 def test_nan_stays_nan():

@@ -16,7 +16,7 @@ from .jit import jit, numba
 from .pointwise import signature
 from .walk import prefetch
 
-__all__ = ["add_csr_sums", "columns_of", "padded"]
+__all__ = ["add_csr_sums", "columns_of", "csr_gram", "csr_moments", "padded"]
 
 ENTRIES = 8192  # of a slice: with what is done to them they stay in the L2 cache
 NUMBERS = 16384  # margins of a slice at the most
@@ -24,7 +24,7 @@ NUMBERS = 16384  # margins of a slice at the most
 
 @jit
 def margins(data: Array, indices: Array, indptr: Array, start: int, stop: int, W: Array, eta: Array) -> None:
-    """eta (m, rows) = Wᵀ Xᵀ of some rows; W (d, m), m is 1, 4 or more."""
+    """eta (m, rows) = Wᵀ Xᵀ of some rows; W (d, m), m is 1, 2, 4 or more."""
     m, flat = np.uint64(eta.shape[0]), W.reshape(-1)
     one, two, three, four = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)  # no index counts from the end
     total = np.empty(m)
@@ -41,7 +41,14 @@ def margins(data: Array, indices: Array, indptr: Array, start: int, stop: int, W
                 even += data[j] * flat[np.uint64(indices[j])]
             eta[0, i - start] = even + odd
             continue
-        if m == four:
+        if m == two:
+            even, odd = 0.0, 0.0
+            for j in range(first, end):
+                x, c = data[j], np.uint64(indices[j]) * two
+                even += x * flat[c]
+                odd += x * flat[c + one]
+            total[0], total[1] = even, odd
+        elif m == four:
             s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
             for j in range(first, end):
                 x, c = data[j], np.uint64(indices[j]) * four
@@ -95,6 +102,13 @@ def transposed(
             for j in range(first, end):
                 x = data[j] * 1.0
                 flat[np.uint64(indices[j])] += f0 * (x * x)
+        elif m == two:
+            f0, f1 = own[0], own[1]
+            for j in range(first, end):
+                x, c = data[j] * 1.0, np.uint64(indices[j]) * two
+                x = x * x if squared else x
+                flat[c] += x * f0
+                flat[c + one] += x * f1
         elif m == four:
             f0, f1, f2, f3 = own[0], own[1], own[2], own[3]
             for j in range(first, end):
@@ -205,6 +219,7 @@ def csr_sums(
     second: Array,
     sum_w: Array,
     sum_ww: Array,
+    curvature: Array,
 ) -> None:
     """:func:`add_csr_sums` over the rows from ``begin`` to ``end``, as many at a time as fit the arrays for them."""
     rows = len(s)
@@ -236,6 +251,9 @@ def csr_sums(
             transposed(data, indices, indptr, start, start + rows, factors, False, sum_w)
         if order == 2:
             transposed(data, indices, indptr, start, start + rows, second, True, sum_ww)
+        for j in range(len(curvature)):
+            for i in range(rows):
+                curvature[j, start + i] = second[j, i]
 
 
 def _read_only(dtype: Any, dimensions: int) -> Any:
@@ -264,13 +282,13 @@ def _compiled(x: str, index: str) -> Any:
     data, points, loss, found = _types()
     matrix, dense = (_read_only(x, 1), _read_only(index, 1), _read_only(index, 1)), types.float64[:, ::1]
     function = types.FunctionType(types.void(*data, *points, *loss, *found))
-    arguments = (*matrix, *data, types.int64, dense, *points, function, *loss, *found, dense, dense)
+    arguments = (*matrix, *data, types.int64, dense, *points, function, *loss, *found, dense, dense, dense)
     return jit(csr_sums, types.void(*arguments))
 
 
 def padded(columns: int) -> int:
     """How many columns an array must have of which so many count."""
-    return columns if columns <= 1 else -(-columns // 4) * 4
+    return columns if columns <= 2 else -(-columns // 4) * 4
 
 
 def columns_of(*parts: Array) -> Array:
@@ -297,6 +315,7 @@ def add_csr_sums(
     curved_b: Array,
     sum_w: Array,
     sum_ww: Array,
+    curvature: Array,
 ) -> None:
     """Add to ``value`` (t,), ``grad_b`` (m,), ``sum_w`` (d, ·) and what else the ``order`` asks for the sums over rows.
 
@@ -313,10 +332,13 @@ def add_csr_sums(
         0: the value alone; 1: the gradient; 2: as well the diagonal of the Hessian: Σ D in ``curved_b`` (m,), Σ D x in
         ``sum_w`` behind the gradient, Σ D x² in ``sum_ww`` (d, ·); 3: the gradient, and the Hessian times a direction
         in ``curved_b`` and in ``sum_w`` behind the gradient. W holds the direction behind the points, c its intercepts.
+    curvature : (m, n) or empty
+        Filled with the second derivatives, as the twin has them.
     """
     n, q, wide, m = X.shape[0], classes or Y.shape[1], W.shape[1], len(b)
     full = max(min(ENTRIES * n // max(X.nnz, 1), NUMBERS // wide), 16)
     compiled = _compiled(X.data.dtype.char, X.indices.dtype.char)
+    matrix = X.data, X.indices, X.indptr.astype(X.indices.dtype, copy=False)
     whole = n - n % full
     for begin, end, rows in ((0, whole, full), (whole, n, n - whole)):
         if begin == end:
@@ -326,8 +348,73 @@ def add_csr_sums(
             np.ones(rows),
             np.empty((wide, rows)),
             np.zeros((max(sum_w.shape[1], m), rows)),  # columns that only fill up stay 0
-            np.zeros((max(sum_ww.shape[1], m) if order > 1 else 0, rows)),
+            np.zeros((max(sum_ww.shape[1], m) if order > 1 or len(curvature) else 0, rows)),
         )
-        found = (y, s, eta, value, grad_b, curved_b, factors, second, sum_w, sum_ww)
+        found = (y, s, eta, value, grad_b, curved_b, factors, second, sum_w, sum_ww, curvature)
         loss = (twin.function, twin.parameters, twin.signed, classes, twin.rank_one, order)
-        compiled(X.data, X.indices, X.indptr, Y, weight, offset, begin, end, W, b, c, _factors(), *loss, *found)
+        compiled(*matrix, Y, weight, offset, begin, end, W, b, c, _factors(), *loss, *found)
+
+
+def column_sums(
+    data: Array, indices: Array, indptr: Array, weight: Array, mean: Array, stored: Array, m2: Array, total: float
+) -> None:
+    """Means (d,), weights of the stored entries (d,) and Σ s (x - mean)² over these (d,)."""
+    weighted = len(weight) > 0
+    for i in range(len(indptr) - 1):
+        s = weight[i] if weighted else 1.0
+        for j in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+            column = np.uint64(indices[j])
+            mean[column] += s * data[j]
+            stored[column] += s
+    for a in range(len(mean)):
+        mean[a] /= total
+    for i in range(len(indptr) - 1):
+        s = weight[i] if weighted else 1.0
+        for j in range(np.uint64(indptr[i]), np.uint64(indptr[i + 1])):
+            column = np.uint64(indices[j])
+            away = data[j] - mean[column]
+            m2[column] += s * (away * away)
+
+
+@cache
+def _column_sums(x: str, index: str) -> Any:
+    own = numba.float64
+    matrix = (_read_only(x, 1), _read_only(index, 1), _read_only(index, 1))
+    return jit(column_sums, numba.types.void(*matrix, _read_only("d", 1), own[::1], own[::1], own[::1], own))
+
+
+def csr_moments(X: Any, weight: Array, total: float) -> tuple[Array, Array]:
+    """Mean and Σ s (x - mean)² of each column of a CSR array; ``weight`` may be empty, ``total`` is its sum."""
+    mean, stored, m2 = np.zeros((3, X.shape[1]))
+    compiled = _column_sums(X.data.dtype.char, X.indices.dtype.char)
+    compiled(X.data, X.indices, X.indptr.astype(X.indices.dtype, copy=False), weight, mean, stored, m2, total)
+    return mean, m2 + np.maximum(total - stored, 0.0) * mean * mean
+
+
+def gram(data: Array, indices: Array, indptr: Array, factor: Array, out: Array) -> None:
+    """Add Xᵀ diag(factor) X to ``out`` (d, d), of every pair of columns once: on or above the diagonal."""
+    d, flat = np.uint64(len(out)), out.reshape(-1)
+    for i in range(len(indptr) - 1):
+        end = np.uint64(indptr[i + 1])
+        for j in range(np.uint64(indptr[i]), end):
+            x, row = factor[i] * data[j], np.uint64(indices[j]) * d
+            for other in range(j, end):
+                flat[row + np.uint64(indices[other])] += x * data[other]
+
+
+@cache
+def _gram(x: str, index: str) -> Any:
+    own = numba.float64
+    matrix = (_read_only(x, 1), _read_only(index, 1), _read_only(index, 1))
+    return jit(gram, numba.types.void(*matrix, _read_only("d", 1), own[:, ::1]))
+
+
+def csr_gram(X: Any, factor: Array) -> Array:
+    """Xᵀ diag(factor) X in float64, (d, d), of a canonical CSR array; products of a row are added one by one."""
+    out = np.zeros((X.shape[1], X.shape[1]))
+    compiled = _gram(X.data.dtype.char, X.indices.dtype.char)
+    compiled(X.data, X.indices, X.indptr.astype(X.indices.dtype, copy=False), factor, out)
+    lower = out.T.copy()
+    np.fill_diagonal(lower, 0.0)
+    out += lower
+    return out
