@@ -19,6 +19,7 @@ from .walk import prefetch
 __all__ = ["add_csr_sums", "columns_of", "csr_gram", "csr_moments", "padded"]
 
 ENTRIES = 8192  # of a slice: with what is done to them they stay in the L2 cache
+TILE = 64  # rows and columns of a Gram matrix that are turned over at a time
 NUMBERS = 16384  # margins of a slice at the most
 
 
@@ -32,13 +33,13 @@ def margins(data: Array, indices: Array, indptr: Array, start: int, stop: int, W
         first, end = np.uint64(indptr[i]), np.uint64(indptr[i + 1])
         if m == one:
             even, odd = 0.0, 0.0  # two sums, so that one addition need not wait for the other
-            j = first
-            while j + one < end:
-                even += data[j] * flat[np.uint64(indices[j])]
-                odd += data[j + one] * flat[np.uint64(indices[j + one])]
-                j += two
-            if j < end:
-                even += data[j] * flat[np.uint64(indices[j])]
+            at = first
+            while at + one < end:
+                even += data[at] * flat[np.uint64(indices[at])]
+                odd += data[at + one] * flat[np.uint64(indices[at + one])]
+                at += two
+            if at < end:
+                even += data[at] * flat[np.uint64(indices[at])]
             eta[0, i - start] = even + odd
             continue
         if m == two:
@@ -83,14 +84,14 @@ def transposed(
     for i in range(start, stop):
         first, end = np.uint64(indptr[i]), np.uint64(indptr[i + 1])
         if end + ahead < total:
-            j = first + ahead
-            while j < end + ahead:
-                prefetch(data, j)
-                j += line
-            j = first + ahead
-            while j < end + ahead:
-                prefetch(indices, j)
-                j += index_line
+            at = first + ahead
+            while at < end + ahead:
+                prefetch(data, at)
+                at += line
+            at = first + ahead
+            while at < end + ahead:
+                prefetch(indices, at)
+                at += index_line
         for a in range(m):
             own[a] = factors[a, i - start]
         if m == one and not squared:
@@ -392,7 +393,7 @@ def csr_moments(X: Any, weight: Array, total: float) -> tuple[Array, Array]:
 
 
 def gram(data: Array, indices: Array, indptr: Array, factor: Array, out: Array) -> None:
-    """Add Xᵀ diag(factor) X to ``out`` (d, d), of every pair of columns once: on or above the diagonal."""
+    """Add Xᵀ diag(factor) X to ``out`` (d, d), which is 0: every pair of entries of a row once, on one of its sides."""
     d, flat = np.uint64(len(out)), out.reshape(-1)
     for i in range(len(indptr) - 1):
         end = np.uint64(indptr[i + 1])
@@ -400,6 +401,12 @@ def gram(data: Array, indices: Array, indptr: Array, factor: Array, out: Array) 
             x, row = factor[i] * data[j], np.uint64(indices[j]) * d
             for other in range(j, end):
                 flat[row + np.uint64(indices[other])] += x * data[other]
+    for above in range(0, len(out), TILE):  # the sums of both halves in both, tile by tile
+        for left in range(0, above + 1, TILE):
+            for i in range(above, min(above + TILE, len(out))):
+                for j in range(left, min(left + TILE, i)):
+                    both = out[i, j] + out[j, i]
+                    out[i, j], out[j, i] = both, both
 
 
 @cache
@@ -414,7 +421,4 @@ def csr_gram(X: Any, factor: Array) -> Array:
     out = np.zeros((X.shape[1], X.shape[1]))
     compiled = _gram(X.data.dtype.char, X.indices.dtype.char)
     compiled(X.data, X.indices, X.indptr.astype(X.indices.dtype, copy=False), factor, out)
-    lower = out.T.copy()
-    np.fill_diagonal(lower, 0.0)
-    out += lower
     return out
