@@ -10,7 +10,7 @@ import numpy as np
 from ..arrays import alike, average, is_device_array, to_numpy
 from ..protocol import Array, Block
 from .device import centred_products
-from .moments import Moments, column_moments
+from .moments import COMPILED_ENTRIES, Moments, column_moments
 from .rows import row_slices, take_block, take_rows
 
 
@@ -148,11 +148,28 @@ def _sparse_squares(
     X: Any, z: Array, weight: Array | None, mean: Array, m2: Array, total: float, z_mean: Array
 ) -> Squares:
     """The same without shifting a sparse X: centring is algebra on the sums."""
+    gram, product = _products(X, z, weight)
+    square = np.einsum("ij,ij->j", z, z if weight is None else weight[:, None] * z)
+    # Σ s z about its mean is 0 but for rounding, so Σ s x z needs no shift.
+    gram -= np.outer(total * mean, mean)
+    np.fill_diagonal(gram, m2)  # which has no cancellation
+    return Squares(total, mean, z_mean, gram, product, square)
+
+
+def _products(X: Any, z: Array, weight: Array | None) -> tuple[Array, Array]:
+    """Xᵀ diag(weight) X and Xᵀ diag(weight) z in float64."""
     from scipy.sparse import diags_array
 
+    if X.nnz >= COMPILED_ENTRIES and X.has_canonical_format:
+        from ..compiled.jit import COMPILED
+
+        if COMPILED:
+            from ..compiled.sparse import csr_gram
+
+            s = np.ones(len(z)) if weight is None else weight.astype(np.float64)
+            return csr_gram(X, s), X.T @ (s[:, None] * z)
     d = X.shape[1]
     gram, product = np.zeros((d, d)), np.zeros((d, z.shape[1]))
-    square = np.zeros(z.shape[1])
     for rows in row_slices(X, 0):
         A, Z = take_rows(X, rows).astype(np.float64), z[rows]
         if weight is not None:
@@ -160,8 +177,4 @@ def _sparse_squares(
             A, Z = diags_array(root) @ A, root[:, None] * Z
         gram += (A.T @ A).toarray()
         product += A.T @ Z
-        square += np.einsum("ij,ij->j", Z, Z)
-    # Σ s z about its mean is 0 but for rounding, so Σ s x z needs no shift.
-    gram -= np.outer(total * mean, mean)
-    np.fill_diagonal(gram, m2)  # which has no cancellation
-    return Squares(total, mean, z_mean, gram, product, square)
+    return gram, product
