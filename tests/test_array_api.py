@@ -479,7 +479,12 @@ def test_a_cluster_gives_the_same_bits(rng, client):
     X, y = some_data("softmax", rng)
     data = device_chunks(X), device_chunks(y)
     alone = dask_gd.LogisticRegression().fit(*data)
+
+    def transitions(dask_scheduler):
+        return dask_scheduler.transition_counter
+
+    before = client.run_on_scheduler(transitions)
     with dask.config.set(scheduler=None), client.as_current():
         model = dask_gd.LogisticRegression(verbose=1).fit(*data)  # step by step, and not whole in one task
     np.testing.assert_array_equal(model.coef_, alone.coef_)
-    assert model.history_["tasks"].max() > 0
+    assert client.run_on_scheduler(transitions) > before + len(data[0].chunks[0])
