@@ -80,7 +80,7 @@ def permuted(n: int, start: int, stop: int, key: list[int]) -> Array:
     return found.astype(np.intp)
 
 
-def take_block(block: Block, rows: Array) -> Block:
+def take_block(block: Block, rows: Array | slice) -> Block:
     """A block of some rows, in that order."""
     X = block.X[rows]
     parts = (None if a is None else a[rows] for a in (block.y, block.weight, block.offset))
