@@ -170,7 +170,7 @@ def local_blocks(
     return [
         Block(
             i,
-            X if len(cuts) == 1 else X[cut],
+            X if len(cuts) == 1 else _cut_rows(X, cut),
             y if len(cuts) == 1 else y[cut],
             None if weight is None else weight[cut],
             None if offset is None else offset[cut],
@@ -178,6 +178,17 @@ def local_blocks(
         )
         for i, cut in enumerate(cuts)
     ]
+
+
+def _cut_rows(X: Any, rows: slice) -> Any:
+    """Some rows of an array in memory, whose numbers are shared and not copied."""
+    if isinstance(X, np.ndarray):
+        return X[rows]
+    ends = X.indptr[rows.start : rows.stop + 1]
+    entries = slice(ends[0], ends[-1])
+    part = sp.csr_array((len(ends) - 1, X.shape[1]), dtype=X.dtype)
+    part.data, part.indices, part.indptr = X.data[entries], X.indices[entries], ends - ends[0]  # its own way copies
+    return part
 
 
 def row_cuts(X: Any) -> list[slice]:

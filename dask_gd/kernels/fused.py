@@ -1,4 +1,4 @@
-"""The sums of a loss by machine code: the twin of the reference in :mod:`.loss`, for large dense blocks.
+"""The sums of a loss by machine code: the twin of the reference in :mod:`.loss`, for large blocks.
 
 Value and gradient are one compiled loop over the block. Where second derivatives are asked for, slices of rows go
 through the compiled loss and then to BLAS.
@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
+from ..arrays import is_device_array
 from ..losses import Loss
 from ..protocol import DIAGONAL, GRADIENT, PRODUCT, VALUE, Array, Block, Points, PointSums
+from .fused_csr import fused_csr_sums
 from .rows import row_slices
 
 NOTHING = np.zeros(0)
@@ -22,8 +25,10 @@ def fused_sums(
 ) -> list[PointSums] | None:
     """The sums for each of the points; None where this loss or this block has no compiled twin."""
     X = block.X
-    if not isinstance(X, np.ndarray) or X.shape[0] == 0:
+    if X.shape[0] == 0 or is_device_array(X):
         return None
+    if issparse(X):
+        return fused_csr_sums(loss, asked, block)
     from ..compiled.pointwise import twin_of  # imports Numba
 
     dtype = np.dtype(np.float64) if exact else X.dtype

@@ -17,6 +17,7 @@ from .rows import row_slices
 
 MAX_FEW_LABELS = 8  # up to here counting by comparison beats sorting
 COMPILED_SIZE = 2**20  # numbers in X from which machine code is worth its import, whatever X holds
+COMPILED_ENTRIES = 2**19  # of a sparse block; with fewer, loading machine code costs more than it saves
 TYPICAL_ROWS = 256
 
 NO_WEIGHT = np.zeros(0)
@@ -311,10 +312,17 @@ def _sliced_moments(X: Array, weight: Array | None, dtype: np.dtype) -> tuple[Ar
 
 def _sparse_moments(X: Any, weight: Array | None) -> tuple[Array, Array]:
     n, d = X.shape
-    data = X.data.astype(np.float64, copy=False)
     total = float(n if weight is None else weight.sum(dtype=np.float64))
     if total == 0:
         return np.zeros(d), np.zeros(d)
+    if X.nnz >= COMPILED_ENTRIES:
+        from ..compiled.jit import COMPILED
+
+        if COMPILED:
+            from ..compiled.sparse import csr_moments
+
+            return csr_moments(X, np.zeros(0) if weight is None else weight.astype(np.float64), total)
+    data = X.data.astype(np.float64, copy=False)
     s = np.ones_like(data) if weight is None else np.repeat(weight, np.diff(X.indptr)).astype(np.float64)
     mean = np.bincount(X.indices, weights=s * data, minlength=d) / total
     stored = np.bincount(X.indices, weights=s, minlength=d)

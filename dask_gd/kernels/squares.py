@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 from ..arrays import alike, average, is_device_array, to_numpy
 from ..protocol import Array, Block
 from .device import centred_products
-from .moments import NO_WEIGHT, ColumnMoments, column_moments, machine_code, typical_row
+from .moments import COMPILED_ENTRIES, NO_WEIGHT, ColumnMoments, column_moments, machine_code, typical_row
 from .rows import row_slices, take_block, take_rows
 
 COMPILED_SIZE = 2**23  # products from which machine code is worth its import, whatever X holds
@@ -197,11 +197,28 @@ def _sparse_squares(
     X: Any, z: Array, weight: Array | None, mean: Array, m2: Array, total: float, z_mean: Array
 ) -> Squares:
     """The same without shifting a sparse X: centring is algebra on the sums."""
+    gram, product = _products(X, z, weight)
+    square = np.einsum("ij,ij->j", z, z if weight is None else weight[:, None] * z)
+    # Σ s z about its mean is 0 but for rounding, so Σ s x z needs no shift.
+    gram -= np.outer(total * mean, mean)
+    np.fill_diagonal(gram, m2)  # which has no cancellation
+    return Squares(total, mean, z_mean, gram, product, square)
+
+
+def _products(X: Any, z: Array, weight: Array | None) -> tuple[Array, Array]:
+    """Xᵀ diag(weight) X and Xᵀ diag(weight) z in float64."""
     from scipy.sparse import diags_array
 
+    if X.nnz >= COMPILED_ENTRIES and X.has_canonical_format:
+        from ..compiled.jit import COMPILED
+
+        if COMPILED:
+            from ..compiled.sparse import csr_gram
+
+            s = np.ones(len(z)) if weight is None else weight.astype(np.float64)
+            return csr_gram(X, s), X.T @ (s[:, None] * z)
     d = X.shape[1]
     gram, product = np.zeros((d, d)), np.zeros((d, z.shape[1]))
-    square = np.zeros(z.shape[1])
     for rows in row_slices(X, 0):
         A, Z = take_rows(X, rows).astype(np.float64), z[rows]
         if weight is not None:
@@ -209,8 +226,4 @@ def _sparse_squares(
             A, Z = diags_array(root) @ A, root[:, None] * Z
         gram += (A.T @ A).toarray()
         product += A.T @ Z
-        square += np.einsum("ij,ij->j", Z, Z)
-    # Σ s z about its mean is 0 but for rounding, so Σ s x z needs no shift.
-    gram -= np.outer(total * mean, mean)
-    np.fill_diagonal(gram, m2)  # which has no cancellation
-    return Squares(total, mean, z_mean, gram, product, square)
+    return gram, product
