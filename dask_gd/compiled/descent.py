@@ -197,8 +197,8 @@ def solve_path(
     """The minimiser of each of the models grad·(v - θ) + ½ (v - θ)ᵀ H (v - θ) + ½ l2 (v - kink)² + l1 |v - kink| within
     bounds, each search starting where the one before ended; how many were ``found``: the next has a flat face.
 
-    ``l1`` to ``l2`` have a row for each model; ``curved``, a copy of H, ``inner``, (p, p), ``work``, (6, p), and ``free``
-    are written over.
+    ``l1`` to ``l2`` have a row for each model. ``curved``, a copy of H, ``inner``, (p, p), ``work``, (6, p), and
+    ``free`` are written over.
     """
     p = theta.shape[0]
     v, before, slope, own, diagonal, move = work[0], work[1], work[2], work[3], work[4], work[5]
