@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,7 +26,10 @@ class Source(NamedTuple):
 
     blocks: list[Any]  # Delayed objects, each yielding one Block
     extent: Extent
-    inputs: tuple[Any, ...]  # the dask collections the blocks are made of
+    calls: list[tuple[Any, ...]]  # what makes each block: make_block, its number, the keys of X's chunks …
+    inputs: tuple[Any, ...]  # … of these collections
+    held: dict[Any, Any]  # key -> future of everything they are made of that is on a cluster already
+    loaded: bool  # X is
 
     @property
     def nbytes(self) -> float:
@@ -50,6 +55,46 @@ def as_dask_array(value: Any) -> Any:
     with warnings.catch_warnings():  # labels of pandas' own string and category types become objects, as they should
         warnings.filterwarnings("ignore", "Dask currently has limited support for converting pandas extension dtypes")
         return value.to_dask_array()
+
+
+def frames_as_arrays(X: Any, *vectors: Any) -> tuple[Any, ...]:
+    """Dask frames and series as dask arrays; those made of one frame, partition by partition, are read together.
+
+    Each by itself, Dask would read the same files once for each, and might join partitions of the narrow ones: with
+    other chunks then.
+    """
+    chosen = [v for v in vectors if is_dask_frame(v) and v.npartitions == X.npartitions and v.ndim <= 2]
+    frames = [X, *chosen]
+    if not is_dask_frame(X) or not chosen or len({id(leaf) for f in frames for leaf in _leaves(f)}) > 1:
+        return tuple(as_dask_array(v) if is_dask(v) else v for v in (X, *vectors))
+    import dask.array as da
+    import dask.dataframe as dd
+    from dask.base import tokenize
+
+    together = dd.map_partitions(
+        _values, *frames, align_dataframes=False, enforce_metadata=False, meta=X._meta
+    ).optimize()
+    graph, keys = dict(together.__dask_graph__()), together.__dask_keys__()
+    name = f"values-{tokenize(keys)}"
+    arrays = []
+    for j, frame in enumerate(frames):
+        meta = np.asarray(frame._meta.to_numpy())
+        own = f"{name}-{j}"
+        tail = (0,) * (meta.ndim - 1)
+        graph.update({(own, i, *tail): (itemgetter(j), key) for i, key in enumerate(keys)})
+        chunks = ((math.nan,) * len(keys), *((n,) for n in meta.shape[1:]))
+        arrays.append(da.Array(graph, own, chunks, meta=meta))
+    found = iter(arrays[1:])
+    return arrays[0], *(next(found) if any(v is c for c in chosen) else v for v in vectors)
+
+
+def _leaves(frame: Any) -> list[Any]:
+    """What a frame is read from."""
+    return [expression for expression in frame.expr.walk() if not expression.dependencies()]
+
+
+def _values(*frames: Any) -> tuple[Array, ...]:
+    return tuple(np.asarray(frame.to_numpy()) for frame in frames)
 
 
 def float_dtype(dtype: Any) -> np.dtype:
@@ -238,17 +283,23 @@ def fold_numbers(X: Any, sizes: Array) -> Any:
     return rows.map_blocks(partial(np.searchsorted, ends, side="right"), dtype=np.intp)
 
 
-def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold: Any = None) -> Source:
+def dask_blocks(
+    X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold: Any = None, memory: float = math.inf
+) -> Source:
     """Delayed blocks of a dask X; y, weights, offset and folds may be dask or in memory and chunked in any way.
+
+    ``memory``: bytes of X that may be loaded to find out how long its chunks are, where nothing else will do.
 
     Raises
     ------
     ValueError
         When known lengths disagree.
     """
-    import dask
+    from dask.core import flatten
 
-    X = as_dask_array(X)
+    from .graph import delayed_calls
+
+    X, y, weight, offset = frames_as_arrays(X, y, weight, offset)
     check_two_dimensions(X)
     check_features(X)
     if X.dtype.kind == "c":
@@ -261,26 +312,48 @@ def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold:
     }
     if targets == "columns" and given["y"].ndim == 2 and not isinstance(given["y"], np.ndarray):
         given["y"] = given["y"].rechunk({1: -1})
-    X, given = _align(X, given, columns=targets == "columns")
+    X, given = _align(X, given, columns=targets == "columns", memory=memory)
     names = list(given)
-    optimised = dask.optimize(X, *given.values())  # jointly, or a chunk that both use would be loaded twice
-    X, given = optimised[0], dict(zip(names, optimised[1:], strict=True))
-    columns = X.to_delayed(optimize_graph=False)
-    pieces: dict[str, Any] = {name: v.to_delayed(optimize_graph=False).ravel() for name, v in given.items()}
-    make = dask.delayed(make_block, pure=False)
-    blocks = [
-        make(
+    held = {future.key: future for future in futures_in([X, *given.values()])}
+    loaded = bool(futures_in([X]))
+    X, *rest = _optimised([X, *given.values()])
+    given = dict(zip(names, rest, strict=True))
+    chunks = {name: list(flatten(v.__dask_keys__())) for name, v in {"X": X, **given}.items()}
+    width = X.numblocks[1]
+
+    def piece(name: str, i: int) -> Any:
+        return chunks[name][i] if name in chunks else None
+
+    name = f"block-{uuid.uuid4().hex[:10]}"
+    calls = {
+        f"{name}-{i}": (
+            make_block,
             i,
-            list(columns[i]),
-            pieces["y"][i],
-            pieces["sample_weight"][i] if weight is not None else None,
-            pieces["offset"][i] if offset is not None else None,
+            chunks["X"][i * width : (i + 1) * width],
+            *(piece(part, i) for part in ("y", "sample_weight", "offset")),
             targets,
-            pieces["fold"][i] if fold is not None else None,
+            piece("fold", i),
         )
         for i in range(X.numblocks[0])
-    ]
-    return Source(blocks, extent_of(X), (X, *given.values()))
+    }
+    inputs = (X, *given.values(), *delayed_calls(f"held-{name}", held, ()))
+    return Source(delayed_calls(name, calls, inputs), extent_of(X), list(calls.values()), inputs, held, loaded)
+
+
+def _optimised(arrays: list[Any]) -> list[Any]:
+    """The same arrays on one graph, optimised as one: ``dask.optimize`` gives each its own copy of what they share, so
+    that a chunk that X and y are both made of would be loaded twice."""
+    import dask.array as da
+    from dask.array.optimization import optimize
+    from dask.core import flatten
+    from dask.highlevelgraph import HighLevelGraph
+
+    merged = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
+    tasks = optimize(merged, list(flatten([array.__dask_keys__() for array in arrays])))
+    first, *others = dict.fromkeys(array.name for array in arrays)
+    layers = {first: dict(tasks)} | {name: {} for name in others}  # every array's name must be that of a layer
+    graph = HighLevelGraph(layers, {first: set()} | {name: {first} for name in others})
+    return [da.Array(graph, array.name, array.chunks, meta=array._meta) for array in arrays]
 
 
 def extent_of(X: Any) -> Extent:
@@ -296,7 +369,7 @@ def extent_of(X: Any) -> Extent:
     return Extent(float(X.shape[0]), int(X.shape[1]), blocks, float_dtype(dtype).itemsize, sparse, density)
 
 
-def _align(X: Any, given: dict[str, Any], *, columns: bool) -> tuple[Any, dict[str, Any]]:
+def _align(X: Any, given: dict[str, Any], *, columns: bool, memory: float) -> tuple[Any, dict[str, Any]]:
     """Give every vector the row chunks of X. Chunk lengths are computed only where nothing else will do.
 
     ``columns``: y may have several.
@@ -324,13 +397,14 @@ def _align(X: Any, given: dict[str, Any], *, columns: bool) -> tuple[Any, dict[s
 
     if not all(settled(v) for v in given.values()):
         if not known(X):
-            X = X.persist()
+            if _weight(X) <= memory:
+                X = X.persist()
             X.compute_chunk_sizes()
         for name, v in given.items():
             if not isinstance(v, np.ndarray) and not known(v):
                 given[name] = v = v.persist()
                 v.compute_chunk_sizes()
-        return _align(X, given, columns=columns)
+        return _align(X, given, columns=columns, memory=memory)
     for name, v in given.items():
         if isinstance(v, np.ndarray):
             rows = X.chunks[0] if known(X) else (len(v),)
@@ -338,6 +412,13 @@ def _align(X: Any, given: dict[str, Any], *, columns: bool) -> tuple[Any, dict[s
         elif known(X) and known(v) and v.chunks[0] != X.chunks[0]:
             given[name] = v.rechunk({0: X.chunks[0]})
     return X, given
+
+
+def _weight(X: Any) -> float:
+    """Bytes of X, if all chunks weigh what the first does."""
+    first = X.blocks[0].compute()
+    nbytes = first.nbytes if isinstance(first, np.ndarray) else first.data.nbytes
+    return float(nbytes * X.numblocks[0])
 
 
 def map_row_chunks(function: Callable[..., Array], X: Any, offset: Any, *, width: int | None, dtype: Any) -> Any:

@@ -218,7 +218,8 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     tol = None if isinstance(problem.tol, str) else problem.tol
     fit = Fit(solver, penalty, coef, intercept, problem.max_iter, tol, statistical)
     if rows is not None and not warm and warm_rows(plan.extent, loss):
-        fit = start_from_sample(objective, fit, rows, dtype)
+        with one_blas_thread():
+            fit = start_from_sample(objective, fit, rows, dtype)
     fit = start_inside(objective, engine, fit, dtype)
     run = minimise
     if loss.n_constant:
