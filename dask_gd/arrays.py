@@ -84,9 +84,11 @@ def average(array: Any, weight: Any) -> Any:
 
 
 def take(array: Any, rows: Any) -> Any:
-    """The rows of these numbers, in that order."""
+    """The rows of these numbers, in that order, or those of a slice."""
     if not is_device_array(array):
         return array[rows]
+    if isinstance(rows, slice):
+        return array[rows, ...]
     return namespace(array).take(array, alike(rows, array), axis=0)
 
 

@@ -20,45 +20,67 @@ from .objective import Model, Objective
 from .penalties import ElasticNet
 from .protocol import GRADIENT, HESSIAN, Array, Engine, Points, Query
 from .solvers.newton_cholesky import factorise
-from .solvers.quadratic_model import minimise_model
+from .solvers.quadratic_model import minimise_path
 
 RANK_TOL = 1e-15
 
 
-class PathPoint(NamedTuple):
-    """The minimum for one penalty."""
+class Path(NamedTuple):
+    """The minima for n penalties."""
 
-    coef: Array  # (d,)
-    intercept: float
-    value: float  # F
-    loss: float  # F without the penalty
-    grad: Array  # (d,) of the loss, in original units
+    coefs: Array  # (n, d)
+    intercepts: Array  # (n,)
+    losses: Array  # (n,) F without the penalty
+    grads: Array  # (n, d) of the loss, in original units
 
 
 def regularisation_path(
-    objective: Objective, penalties: Sequence[ElasticNet], engine: Engine | None = None
-) -> list[PathPoint]:
+    objective: Objective, penalties: Sequence[ElasticNet], engine: Engine | None = None, *, gradients: bool = True
+) -> Path:
     """The minimum for each of the penalties, which come from strong to weak; ``objective`` knows its squares.
 
-    ``engine``: of the objective's rows, for exact gradients where the sums are too coarse; None: never.
+    ``engine``: of the objective's rows, for exact gradients where the sums are too coarse; None: never. ``gradients``
+    False: losses and gradients are not wanted.
     """
     coordinates = objective.standardised
-    models = [Model(penalty, coordinates, objective.expansion) for penalty in penalties]
-    theta = objective.to_theta(*objective.start(), coordinates)
-    hess = _known(objective, Query(theta[None], HESSIAN), Model(ElasticNet(), coordinates, objective.expansion)).hess[0]
-    thetas = []
-    for model in models:
-        theta = _minimum(objective, model, hess, theta)
-        thetas.append(theta)
-    if engine is not None and any(
-        objective.coarse(_known(objective, Query(t[None]), m).value[0], m) for t, m in zip(thetas, models, strict=True)
-    ):
-        asked = [objective.refinement(t, m) for t, m in zip(thetas, models, strict=True)]
-        queries, plain = [query for query, _ in asked], [model for _, model in asked]
-        answers = objective.finish(engine.sweep(objective.kernel(queries, plain, exact=True)), queries, plain)
-        models = [objective.refined(*exact) for exact in zip(queries, answers, models, strict=True)]
-        thetas = [_minimum(objective, model, hess, t) for t, model in zip(thetas, models, strict=True)]
-    return [_point(objective, model, t) for t, model in zip(thetas, models, strict=True)]
+    model = Model(ElasticNet(), coordinates, objective.expansion)  # the loss alone
+    start = objective.to_theta(*objective.start(), coordinates)
+    answer = _known(objective, Query(start[None], HESSIAN), model)
+    hess = answer.hess[0]
+    thetas = _minima(objective, penalties, start, answer.grad[0], hess)
+    models = [model] * len(penalties)
+    if engine is not None:
+        losses = _known(objective, Query(thetas, GRADIENT), model).value
+        if any(objective.coarse(value, model) for value in losses):
+            asked = [objective.refinement(theta, model) for theta in thetas]
+            queries, plain = [query for query, _ in asked], [model for _, model in asked]
+            answers = objective.finish(engine.sweep(objective.kernel(queries, plain, exact=True)), queries, plain)
+            models = [objective.refined(*exact) for exact in zip(queries, answers, models, strict=True)]
+            for i, (theta, exact) in enumerate(zip(thetas, models, strict=True)):
+                grad = _known(objective, Query(theta[None], GRADIENT), exact).grad[0]
+                thetas[i] = _minima(objective, [penalties[i]], theta, grad, hess)[0]
+    found = [objective.to_model(theta, coordinates) for theta in thetas]
+    coefs, intercepts = np.stack([w[0] for w, _ in found]), np.array([b[0] for _, b in found])
+    exact_coefs = _stacked(penalties).snap(coefs)
+    intercepts = intercepts + (coefs - exact_coefs) @ coordinates.center
+    if not gradients:
+        return Path(exact_coefs, intercepts, np.zeros(0), np.zeros((0, 0)))
+    raw = np.stack(
+        [objective.to_theta(w[None], b[None], objective.raw) for w, b in zip(exact_coefs, intercepts, strict=True)]
+    )
+    plain_model = Model(ElasticNet(), objective.raw, objective.expansion)
+    if models[0] is model:
+        known = _known(objective, Query(raw, GRADIENT), plain_model)
+        losses, slopes = known.value, known.grad
+    else:
+        each = [
+            _known(objective, Query(theta[None], GRADIENT), plain_model._replace(expansion=m.expansion))
+            for theta, m in zip(raw, models, strict=True)
+        ]
+        losses, slopes = np.array([a.value[0] for a in each]), np.stack([a.grad[0] for a in each])
+    grads = np.zeros((len(raw), *objective.free.shape))
+    grads[:, objective.free] = slopes
+    return Path(exact_coefs, intercepts, losses, grads[:, 0, :-1])
 
 
 def _known(objective: Objective, query: Query, model: Model) -> Any:
@@ -67,26 +89,41 @@ def _known(objective: Objective, query: Query, model: Model) -> Any:
     return answer
 
 
-def _minimum(objective: Objective, model: Model, hess: Array, theta: Array) -> Array:
-    """The minimiser of a quadratic and its penalty; ``hess`` is that of the loss alone."""
-    grad = _known(objective, Query(theta[None], GRADIENT), model).grad[0]
-    curved = hess + np.diag(objective.penalty_curvature(model))
-    if model.penalty.smooth:
-        return np.asarray(theta - factorise(curved, RANK_TOL).solve(grad))
-    return minimise_model(theta, grad, curved, objective.nonsmooth(model))
+def _stacked(penalties: Sequence[ElasticNet]) -> ElasticNet:
+    """All of them as one, of coefficients (n, d)."""
+    d = max((np.size(part) for p in penalties for part in (p.l1, p.l2, p.center, p.lower, p.upper)), default=1)
+    parts = (
+        np.stack([np.broadcast_to(np.asarray(part, dtype=float), (d,)) for part in each])
+        for each in zip(*((p.l1, p.l2, p.center, p.lower, p.upper) for p in penalties), strict=True)
+    )
+    return ElasticNet(*parts)
 
 
-def _point(objective: Objective, model: Model, theta: Array) -> PathPoint:
-    coef, intercept = objective.to_model(theta, model.coordinates)
-    exact = model.penalty.snap(coef)
-    intercept = intercept + (coef - exact) @ model.coordinates.center
-    plain = Model(ElasticNet(), objective.raw, model.expansion)
-    answer = _known(objective, Query(objective.to_theta(exact, intercept, objective.raw)[None]), plain)
-    grad = np.zeros(objective.free.shape)
-    grad[objective.free] = answer.grad[0]
-    loss = float(answer.value[0])
-    value = loss + float(model.penalty.value(exact).sum())
-    return PathPoint(exact[0], float(intercept[0]), value, loss, grad[0, :-1])
+def _minima(objective: Objective, penalties: Sequence[ElasticNet], theta: Array, grad: Array, hess: Array) -> Array:
+    """(n, p) the minimisers of a quadratic and each penalty; ``grad`` at θ and ``hess`` are those of the loss alone."""
+    free = objective.free[0]
+    scaled = _stacked(penalties).scaled(1 / objective.standardised.scale)
+
+    def in_theta(part: Any, of_intercept: float) -> Array:
+        full = np.full((len(penalties), len(free)), of_intercept)
+        full[:, :-1] = part
+        return np.ascontiguousarray(full[:, free])
+
+    l2 = in_theta(scaled.l2, 0.0)
+    if all(penalty.smooth for penalty in penalties):
+        kink = in_theta(scaled.center, 0.0)
+        found = [
+            theta - factorise(hess + np.diag(curvature), RANK_TOL).solve(grad + curvature * (theta - center))
+            for curvature, center in zip(l2, kink, strict=True)
+        ]
+        return np.stack(found)
+    pieces = (
+        in_theta(scaled.l1, 0.0),
+        in_theta(scaled.center, 0.0),
+        in_theta(scaled.lower, -np.inf),
+        in_theta(scaled.upper, np.inf),
+    )
+    return minimise_path(theta, grad, hess, pieces, l2)
 
 
 def with_squares(objective: Objective, squares: Squares) -> Objective:
@@ -117,11 +154,11 @@ def held_out_errors(objective: Objective, penalties: Sequence[ElasticNet], folds
         if test is None or train is None or test.weight <= 0 or train.weight <= 0:
             raise ValueError(f"Fold {number} has no row of positive weight, or all of them: use fewer folds.")
         fitted = with_squares(objective, train)
-        points = regularisation_path(fitted, penalties)  # sweeps are over all rows, so no exact gradients
+        path = regularisation_path(fitted, penalties, gradients=False)  # sweeps are over all rows: no exact gradients
         known = with_squares(objective, test).expansion
         assert known is not None
-        W = np.stack([point.coef for point in points])[:, None]
-        b = np.array([[point.intercept] for point in points]) + W[:, 0] @ known.origin[:, None]
+        W = path.coefs[:, None]
+        b = path.intercepts[:, None] + path.coefs @ known.origin[:, None]
         sums = known.sums(Points(W, b, GRADIENT), 1.0)
         errors[:, number] = 2 * sums.value
     return errors

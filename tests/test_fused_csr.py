@@ -158,7 +158,7 @@ def test_moments_and_squares_are_those_of_the_reference(dtype, weighted, monkeyp
         for module in (moments_module, squares_module):
             monkeypatch.setattr(module, "COMPILED_ENTRIES", least)
         moments = MomentsKernel(31, False)(block)
-        found[least] = moments, SquaresKernel()(block, moments)
+        found[least] = moments, SquaresKernel()(block)
     assert_alike(found[0][1], found[np.inf][1], 1e-6 if dtype == np.float32 else 1e-12)
     for name in ("mean", "m2"):
         np.testing.assert_allclose(getattr(found[0][0], name), getattr(found[np.inf][0], name), rtol=1e-12, atol=1e-12)

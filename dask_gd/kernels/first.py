@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..protocol import Block
-from .moments import Moments, MomentsKernel
+from .moments import Moments, MomentsKernel, column_moments
 from .sample import Sample, SampleKernel
 from .squares import FoldSquares, Squares, SquaresKernel
 
@@ -40,11 +40,12 @@ class FirstKernel:
     name: str = "moments"
 
     def __call__(self, block: Block) -> First:
-        moments = self.moments(block)
-        if moments.n_rows == 0:  # an empty block, or one that cannot be fitted
+        refused = self.moments.refused(block)
+        if refused is not None:
+            return First(refused)
+        squares = None if self.squares is None else self.squares(block)
+        columns = column_moments(block.X, block.weight) if squares is None else squares.columns  # one read for both
+        moments = self.moments.of(block, columns)
+        if moments.n_rows == 0:  # X is not finite
             return First(moments)
-        return First(
-            moments,
-            None if self.squares is None else self.squares(block, moments),
-            None if self.sample is None else self.sample(block),
-        )
+        return First(moments, squares, None if self.sample is None else self.sample(block))

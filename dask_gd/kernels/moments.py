@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from scipy.sparse import issparse
 
 from ..arrays import average, is_device_array, namespace, numpy_dtype, row_sums, to_numpy
 from ..losses import Loss
+from ..losses.base import REALS
 from ..protocol import Array, Block
 from .device import device_moments, weights_of
 from .rows import row_slices
 
 MAX_FEW_LABELS = 8  # up to here counting by comparison beats sorting
+COMPILED_SIZE = 2**20  # numbers in X from which machine code is worth its import, whatever X holds
 COMPILED_ENTRIES = 2**19  # of a sparse block; with fewer, loading machine code costs more than it saves
+TYPICAL_ROWS = 256
+
+NO_WEIGHT = np.zeros(0)
+
+ColumnMoments: TypeAlias = tuple[Array, Array, float]  # mean and m2 of each column, sum of weights
 
 
 @dataclass(frozen=True)
@@ -92,28 +99,39 @@ class MomentsKernel:
     name: str = "moments"
 
     def __call__(self, block: Block) -> Moments:
+        refused = self.refused(block)
+        return self.of(block, column_moments(block.X, block.weight)) if refused is None else refused
+
+    def refused(self, block: Block) -> Moments | None:
+        """What a block without rows adds, or one that cannot be fitted, whatever is in its X; None for another."""
         d = self.n_features
-        nothing = Moments(0, 0, 0.0, np.zeros(d), np.zeros(d))
         message = shape_problem(block, d)
         if message is None and block.n_rows == 0:
-            return nothing
+            return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d))
         if message is None:
             message = _value_problem(block, self.classification)
-        xp = namespace(block.y)
-        if message is None and self.loss is not None and not xp.all(self.loss.targets.holds(block.y)):
-            name, targets = type(self.loss).__name__, self.loss.targets
-            message = f"Some value(s) of y are out of the valid range of the loss {name}: y must be in {targets}."
-        if message is not None:
-            return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d), problem=(block.index, message))
-        weight = block.weight
-        with np.errstate(over="ignore", invalid="ignore"):
-            mean, m2, total = column_moments(block.X, weight)
+        given = None if self.loss is None or self.loss.targets == REALS else self.loss.targets
+        if message is None and given is not None and not namespace(block.y).all(given.holds(block.y)):
+            name = type(self.loss).__name__
+            message = f"Some value(s) of y are out of the valid range of the loss {name}: y must be in {given}."
+        return None if message is None else self._problem(block, message)
+
+    def _problem(self, block: Block, message: str) -> Moments:
+        none = np.zeros(self.n_features)
+        return Moments(0, 0, 0.0, none, none, problem=(block.index, message))
+
+    def of(self, block: Block, columns: ColumnMoments) -> Moments:
+        """The moments of a block that was not refused, from those of its columns."""
+        mean, m2, total = columns
         if not (np.isfinite(mean).all() and np.isfinite(m2).all()):
-            return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d), problem=(block.index, _name_nonfinite(block.X)))
+            return self._problem(block, _name_nonfinite(block.X))
+        weight = block.weight
         used, min_weight = block.n_rows, 1.0
         if weight is not None:
-            positive = namespace(weight).where(weight > 0, weight, np.inf)
-            used, min_weight = int(namespace(weight).count_nonzero(weight)), float(namespace(weight).min(positive))
+            xp = namespace(weight)
+            used, min_weight = int(xp.count_nonzero(weight)), float(xp.min(weight))
+            if min_weight == 0:
+                min_weight = float(xp.min(xp.where(weight > 0, weight, np.inf)))
         y_mean: Any = 0.0
         y_m2: Any = 0.0
         binary = True
@@ -121,10 +139,8 @@ class MomentsKernel:
         if self.classification:
             classes = _count_labels(block.y, weight)
         elif total > 0:
-            mean_of_y = average(block.y, weight)
-            y_m2 = to_numpy(average((block.y - mean_of_y) ** 2, weight)) * total
-            y_mean = to_numpy(mean_of_y)
-            binary = bool(xp.all((block.y == 0) | (block.y == 1)))
+            y_mean, y_m2 = _target_moments(block.y, weight, total)
+            binary = _binary(block.y[:TYPICAL_ROWS, ...]) and _binary(block.y)
         X = block.X
         nonzeros = X.nnz if issparse(X) else X.shape[0] * X.shape[1]
         return Moments(
@@ -143,6 +159,22 @@ class MomentsKernel:
             numpy_dtype(X),
             numpy_dtype(block.y),
         )
+
+
+def _target_moments(y: Array, weight: Array | None, total: float) -> tuple[Any, Any]:
+    """Mean of y and sum of squares about it, of each target."""
+    if is_device_array(y):
+        mean = average(y, weight)
+        return to_numpy(mean), to_numpy(average((y - mean) ** 2, weight)) * total
+    weight = None if weight is None else weight.astype(np.float64, copy=False)
+    mean = y.mean(axis=0) if weight is None else weight @ y / total
+    rest = y - mean
+    rest *= rest
+    return mean, rest.sum(axis=0) if weight is None else weight @ rest
+
+
+def _binary(y: Array) -> bool:
+    return bool(namespace(y).all((y == 0) | (y == 1)))
 
 
 def _common(a: Any, b: Any) -> Any:
@@ -207,11 +239,46 @@ def _name_nonfinite(X: Any) -> str:
     return f"Input X contains {what} ({counts[column]} in column {column})"
 
 
-def column_moments(X: Any, weight: Array | None) -> tuple[Array, Array, float]:
-    """Mean and centred sum of squares of each column, and the sum of weights."""
-    moments = device_moments if is_device_array(X) else _sparse_moments if issparse(X) else _dense_moments
-    mean, m2 = moments(X, weight)
-    return mean, m2, float(X.shape[0] if weight is None else row_sums(weight))
+def column_moments(X: Any, weight: Array | None) -> ColumnMoments:
+    """Mean and centred sum of squares of each column, and the sum of weights; not finite where X is not."""
+    total = float(X.shape[0] if weight is None else row_sums(weight))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if is_device_array(X):
+            mean, m2 = device_moments(X, weight)
+        elif issparse(X):
+            mean, m2 = _sparse_moments(X, weight)
+        elif X.size >= COMPILED_SIZE and (code := machine_code()) is not None:
+            mean, m2 = _compiled_moments(code, X, weight, total)
+        else:
+            mean, m2 = _dense_moments(X, weight)
+    return mean, m2, total
+
+
+def typical_row(X: Array, weight: Array | None) -> Array:
+    """(d,) the mean of some rows all over a dense X, exact for constant columns: sums about it keep their digits."""
+    used = slice(None, None, max(len(X) // TYPICAL_ROWS, 1))
+    some = X[used] if weight is None else X[used][weight[used] > 0]
+    if not len(some):
+        return np.zeros(X.shape[1])
+    first = some[0].astype(np.float64)
+    return first + (some - first).mean(axis=0)
+
+
+def machine_code() -> Any:
+    """The module of compiled sums, which imports Numba; None where that is not there."""
+    from ..compiled import jit, moments
+
+    return moments if jit.COMPILED else None
+
+
+def _compiled_moments(code: Any, X: Array, weight: Array | None, total: float) -> tuple[Array, Array]:
+    """Sums in float64, from one read in machine code."""
+    if total == 0:
+        return np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    shift = typical_row(X, weight)
+    first, second = code.column_sums(X, NO_WEIGHT if weight is None else weight.astype(np.float64, copy=False), shift)
+    first /= total
+    return shift + first, np.maximum(second - total * first * first, 0.0)
 
 
 def _dense_moments(X: Array, weight: Array | None) -> tuple[Array, Array]:
@@ -278,7 +345,7 @@ def _count_labels(y: Any, weight: Any) -> dict[Any, float]:
             counts = {label: y == label for label in few}
             if sum(int(np.count_nonzero(c)) for c in counts.values()) == len(y):
                 return {
-                    label.item(): float(np.count_nonzero(c) if weight is None else weight[c].sum(dtype=np.float64))
+                    label.item(): float(np.count_nonzero(c) if weight is None else c @ weight.astype(np.float64))
                     for label, c in counts.items()
                 }
     if y.dtype.kind == "O":  # not sorted here: whether labels compare is for all blocks together to see

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import issparse
 
 from ..arrays import alike, average, is_device_array, to_numpy
 from ..protocol import Array, Block
 from .device import centred_products
-from .moments import COMPILED_ENTRIES, Moments, column_moments
+from .moments import COMPILED_ENTRIES, NO_WEIGHT, ColumnMoments, column_moments, machine_code, typical_row
 from .rows import row_slices, take_block, take_rows
+
+COMPILED_SIZE = 2**23  # products from which machine code is worth its import, whatever X holds
+COMPILED_FEATURES = 512  # beyond so many BLAS cuts its work better
+FAR = 100.0  # mean squares about a typical row over those about the mean, at which two digits are lost
 
 
 class Squares(NamedTuple):
@@ -26,6 +33,11 @@ class Squares(NamedTuple):
     xx: Array  # (d, d) Σ s (x - x̄)(x - x̄)ᵀ
     xz: Array  # (d, m) Σ s (x - x̄)(z - z̄)ᵀ
     zz: Array  # (m,) Σ s (z - z̄)²
+
+    @property
+    def columns(self) -> ColumnMoments:
+        """Mean and centred sum of squares of each column, and the sum of weights."""
+        return self.x_mean, np.diag(self.xx).copy(), self.weight
 
     def __add__(self, other: Squares) -> Squares:  # type: ignore[override]
         weight = self.weight + other.weight
@@ -53,6 +65,13 @@ class FoldSquares(NamedTuple):
     def __add__(self, other: FoldSquares) -> FoldSquares:  # type: ignore[override]
         return FoldSquares(tuple(_plus(a, b) for a, b in zip(self.parts, other.parts, strict=True)))
 
+    @property
+    def columns(self) -> ColumnMoments:
+        """Those of all folds together."""
+        whole = self.without(None)
+        assert whole is not None
+        return whole.columns
+
     def without(self, fold: int | None) -> Squares | None:
         """All folds but one: the training rows of a split; None: all."""
         total = None
@@ -68,80 +87,110 @@ def _plus(a: Squares | None, b: Squares | None) -> Squares | None:
 
 @dataclass(frozen=True)
 class SquaresKernel:
-    """The squares of one block, about the means of its moments; with folds one for each of them."""
+    """The squares of one block that has rows; with folds one for each of them. Not finite where X is not."""
 
     n_folds: int = 0
 
-    def __call__(self, block: Block, moments: Moments) -> Squares | FoldSquares:
-        if not self.n_folds:
-            return self._squares(block, moments.mean, moments.m2, moments.weight)
-        found: list[Squares | None] = [None] * self.n_folds
-        for fold in np.unique(block.fold):
-            rows = np.flatnonzero(block.fold == fold)
-            part = block if len(rows) == block.n_rows else take_block(block, rows)
-            found[fold] = self._squares(part, *column_moments(part.X, part.weight))
-        return FoldSquares(tuple(found))
+    def __call__(self, block: Block) -> Squares | FoldSquares:
+        with np.errstate(over="ignore", invalid="ignore"):
+            if not self.n_folds:
+                return _squares(block)
+            found: list[Squares | None] = [None] * self.n_folds
+            for fold, part in _parts(block):
+                found[fold] = _squares(part)
+            return FoldSquares(tuple(found))
 
-    def _squares(self, block: Block, mean: Array, m2: Array, total: float) -> Squares:
-        if is_device_array(block.X):
-            return _device_squares(block, mean, total)
-        d = len(mean)
-        z = block.y if block.offset is None else (block.y.T - block.offset).T
-        z = z.reshape(len(z), -1)
-        m = z.shape[1]
-        if total == 0:
-            return Squares(0.0, np.zeros(d), np.zeros(m), np.zeros((d, d)), np.zeros((d, m)), np.zeros(m))
-        weight = block.weight
+
+def _parts(block: Block) -> Iterator[tuple[int, Block]]:
+    """The rows of each fold; where they follow each other they are not copied."""
+    fold = block.fold
+    assert fold is not None  # the kernel was asked for folds
+    borders = np.flatnonzero(fold[1:] != fold[:-1]) + 1
+    present = np.flatnonzero(np.bincount(fold))
+    if len(borders) + 1 == len(present):
+        for start, stop in pairwise((0, *borders.tolist(), len(fold))):
+            yield int(fold[start]), take_block(block, slice(start, stop))
+    else:
+        for number in present.tolist():
+            yield number, take_block(block, np.flatnonzero(fold == number))
+
+
+def _squares(block: Block) -> Squares:
+    if is_device_array(block.X):
+        return _device_squares(block)
+    d = block.X.shape[1]
+    z = block.y if block.offset is None else (block.y.T - block.offset).T
+    z = np.ascontiguousarray(z.reshape(len(z), -1), dtype=np.float64)
+    m = z.shape[1]
+    weight = None if block.weight is None else block.weight.astype(np.float64, copy=False)
+    total = float(len(z) if weight is None else weight.sum())
+    if total == 0:
+        return Squares(0.0, np.zeros(d), np.zeros(m), np.zeros((d, d)), np.zeros((d, m)), np.zeros(m))
+    if issparse(block.X):
+        mean, m2, total = column_moments(block.X, weight)
         z_mean = np.average(z, axis=0, weights=weight)
-        z = z - z_mean
-        if not isinstance(block.X, np.ndarray):
-            return _sparse_squares(block.X, z, weight, mean, m2, total, z_mean)
-        gram = np.zeros((d + m, d + m))
-        first = np.zeros(d + m)
-        scratch = np.zeros((0, d + m))
-        for rows in row_slices(block.X, 2 * (d + m)):  # slices are copied as float64: count them as margins
-            X = block.X[rows]
-            if len(scratch) < len(X):
-                scratch = np.empty((len(X), d + m))
-            A = scratch[: len(X)]
-            np.subtract(X, mean, out=A[:, :d])
-            A[:, d:] = z[rows]
-            if weight is not None:
-                first += weight[rows].astype(np.float64) @ A
-                A *= np.sqrt(weight[rows].astype(np.float64))[:, None]
-            else:
-                first += A.sum(axis=0)
-            gram += A.T @ A  # one operand twice: BLAS takes the symmetric product
-        return _of_products(gram, first, mean, z_mean, total)
+        return _sparse_squares(block.X, z - z_mean, weight, mean, m2, total, z_mean)
+    shift = np.concatenate([typical_row(block.X, weight), typical_row(z, weight)])
+    for _ in range(2):
+        sums = products(block.X, z, NO_WEIGHT if weight is None else np.sqrt(weight), shift)
+        first = sums[-1, :-1] / np.sqrt(total)
+        about = sums[:-1, :-1]
+        gram = about - np.outer(first, first)
+        shift = shift + first / np.sqrt(total)  # the means
+        if not (np.diag(about) > FAR * np.diag(gram)).any():
+            break
+    gram[np.diag_indices(d + m)] = np.maximum(np.diag(gram), 0.0)
+    return Squares(total, shift[:d], shift[d:], gram[:d, :d].copy(), gram[:d, d:].copy(), np.diag(gram)[d:].copy())
 
 
-def _of_products(gram: Array, first: Array, mean: Array, z_mean: Array, total: float) -> Squares:
-    """From Σ s a aᵀ and Σ s a of a = (x - mean, z - z_mean)."""
-    d = len(mean)
-    # The means of the block are rounded: what is left of the first moments is taken out.
+def _device_squares(block: Block) -> Squares:
+    """The same where the block is: about the means of its columns."""
+    z = block.y[:, None] if block.y.ndim == 1 else block.y
+    if block.offset is not None:
+        z = z - block.offset[:, None]
+    mean, _, total = column_moments(block.X, block.weight)
+    d, m = len(mean), z.shape[1]
+    if total == 0:
+        return Squares(0.0, np.zeros(d), np.zeros(m), np.zeros((d, d)), np.zeros((d, m)), np.zeros(m))
+    z_mean = average(z, block.weight)
+    gram, first = centred_products(block.X, z, block.weight, alike(mean, block.X), z_mean)
+    # The means are rounded: what is left of the first moments is taken out.
     rest = first / total
     gram -= np.outer(first, rest)
     return Squares(
         total,
         mean + rest[:d],
-        z_mean + rest[d:],
+        to_numpy(z_mean) + rest[d:],
         gram[:d, :d].copy(),
         gram[:d, d:].copy(),
         np.maximum(np.diag(gram)[d:], 0.0),
     )
 
 
-def _device_squares(block: Block, mean: Array, total: float) -> Squares:
-    """The same of a block on a device."""
-    z = block.y[:, None] if block.y.ndim == 1 else block.y
-    if block.offset is not None:
-        z = z - block.offset[:, None]
-    d, m = len(mean), z.shape[1]
-    if total == 0:
-        return Squares(0.0, np.zeros(d), np.zeros(m), np.zeros((d, d)), np.zeros((d, m)), np.zeros(m))
-    z_mean = average(z, block.weight)
-    gram, first = centred_products(block.X, z, block.weight, alike(mean, block.X), z_mean)
-    return _of_products(gram, first, mean, to_numpy(z_mean), total)
+def products(X: Array, z: Array, root: Array, shift: Array) -> Array:
+    """(d + m + 1, d + m + 1) Σ a aᵀ over the rows a = root · (x - shift, z - shift, 1), in float64, from one read of X.
+
+    An empty ``root`` is one of ones.
+    """
+    p = len(shift) + 1
+    if p <= COMPILED_FEATURES and len(X) * p * p >= COMPILED_SIZE and (code := machine_code()) is not None:
+        compiled: Array = code.products(X, z, root, shift)
+        return compiled
+    d = X.shape[1]
+    gram = np.zeros((p, p))
+    scratch = np.zeros((0, p))
+    for rows in row_slices(X, 2 * p):  # slices are copied as float64: count them as margins
+        count = rows.stop - rows.start
+        if len(scratch) < count:
+            scratch = np.empty((count, p))
+        A = scratch[:count]
+        np.subtract(X[rows], shift[:d], out=A[:, :d])
+        np.subtract(z[rows], shift[d:], out=A[:, d:-1])
+        A[:, -1] = 1.0
+        if len(root):
+            A *= root[rows, None]
+        gram += A.T @ A  # one operand twice: BLAS takes the symmetric product
+    return gram
 
 
 def _sparse_squares(

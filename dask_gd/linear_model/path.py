@@ -15,7 +15,7 @@ from ..engine.blas import one_blas_thread
 from ..kernels import FirstKernel, FoldSquares, MomentsKernel, Squares, SquaresKernel
 from ..losses import Squared
 from ..objective import Objective
-from ..paths import PathPoint, held_out_errors, regularisation_path
+from ..paths import Path, held_out_errors, regularisation_path
 from ..penalties import ElasticNet as Penalty
 from ..planner import SQUARES_FEATURES
 from ..protocol import Array, Engine
@@ -44,7 +44,7 @@ class PathOutcome(NamedTuple):
     """What a path found out; of the best point of cross-validation ``best`` = (l1_ratio number, alpha number)."""
 
     alphas: Array  # (ratios, alphas) from strong to weak
-    points: list[PathPoint]  # of the only ratio, or of the best one up to the best alpha
+    path: Path  # of the only ratio, or of the best one up to the best alpha
     errors: Array | None  # (ratios, alphas, folds)
     best: tuple[int, int] | None
     gaps: Array  # duality gaps of the points
@@ -80,16 +80,16 @@ def _solve_path(engine: Engine, problem: PathProblem, n_features: int) -> PathOu
         for ratio, grid in zip(problem.l1_ratios, grids, strict=True)
     ]
     if folds is None:
-        points = regularisation_path(objective, penalties[0], engine)
-        gaps = np.array([duality_gap(squares, *pair) for pair in zip(points, penalties[0], strict=True)])
-        return PathOutcome(grids, points, None, None, gaps, engine.n_sweeps - before)
+        path = regularisation_path(objective, penalties[0], engine)
+        gaps = np.array([duality_gap(path, i, penalty) for i, penalty in enumerate(penalties[0])])
+        return PathOutcome(grids, path, None, None, gaps, engine.n_sweeps - before)
     errors = np.stack([held_out_errors(objective, path, folds) for path in penalties])
     shares = np.array([0.0 if part is None else part.weight for part in folds.parts])
     means = errors @ (shares / shares.sum()) if problem.n_folds else errors
     ratio, alpha = (int(i) for i in np.unravel_index(np.argmin(means), means.shape))
-    points = regularisation_path(objective, penalties[ratio][: alpha + 1], engine)
-    gaps = np.array([duality_gap(squares, points[-1], penalties[ratio][alpha])])
-    return PathOutcome(grids, points, errors, (ratio, alpha), gaps, engine.n_sweeps - before)
+    path = regularisation_path(objective, penalties[ratio][: alpha + 1], engine)
+    gaps = np.array([duality_gap(path, alpha, penalties[ratio][alpha])])
+    return PathOutcome(grids, path, errors, (ratio, alpha), gaps, engine.n_sweeps - before)
 
 
 def alpha_grid(objective: Objective, problem: PathProblem, l1_ratio: float) -> Array:
@@ -107,15 +107,16 @@ def alpha_grid(objective: Objective, problem: PathProblem, l1_ratio: float) -> A
     return np.geomspace(strongest, strongest * problem.eps, int(problem.alphas))
 
 
-def duality_gap(squares: Squares, point: PathPoint, penalty: Any) -> float:
-    """F less a lower bound of its minimum, from the residuals scaled until they are feasible in the dual."""
-    w = point.coef
+def duality_gap(path: Path, i: int, penalty: Any) -> float:
+    """F less a lower bound of its minimum at point ``i``, from the residuals scaled until they are feasible in the
+    dual."""
+    w, grad = path.coefs[i], path.grads[i]
     l1, l2 = float(penalty.l1), float(penalty.l2)
-    slope = point.grad + l2 * w
+    slope = grad + l2 * w
     size = float(np.max(-slope, initial=0.0) if np.any(penalty.lower == 0.0) else np.abs(slope).max(initial=0.0))
     t = 1.0 if size <= l1 else l1 / size
-    rest = 2 * point.loss
-    along = rest - float(point.grad @ w)  # RᵀY/S = (RᵀR + RᵀXw)/S: what an intercept takes is not in R
+    rest = 2 * float(path.losses[i])
+    along = rest - float(grad @ w)  # RᵀY/S = (RᵀR + RᵀXw)/S: what an intercept takes is not in R
     return max(0.5 * (1 + t * t) * (rest + l2 * float(w @ w)) - t * along + l1 * float(np.abs(w).sum()), 0.0)
 
 
@@ -235,7 +236,7 @@ def enet_path(
     check_width("enet_path", estimator.n_features_in_)
     problem = PathProblem((float(l1_ratio),), alphas, float(eps), False, positive)
     outcome = run_path(estimator, X, y, sample_weight, None, problem)
-    return outcome.alphas[0], np.stack([point.coef for point in outcome.points], axis=1), outcome.gaps
+    return outcome.alphas[0], np.ascontiguousarray(outcome.path.coefs.T), outcome.gaps
 
 
 @shared_docs
@@ -333,14 +334,13 @@ class ElasticNetCV(LeastSquaresBase):
             raise
         assert outcome.best is not None and outcome.errors is not None
         ratio, alpha = outcome.best
-        point = outcome.points[-1]
         self.alpha_ = float(outcome.alphas[ratio, alpha])
         several = np.ndim(self._ratios()) > 0
         if hasattr(self, "l1_ratio"):
             self.l1_ratio_ = ratios[ratio]
         self.alphas_ = outcome.alphas if several else outcome.alphas[0]
         self.mse_path_ = outcome.errors if several else outcome.errors[0]
-        self.coef_, self.intercept_ = point.coef, point.intercept
+        self.coef_, self.intercept_ = outcome.path.coefs[-1], float(outcome.path.intercepts[-1])
         self.dual_gap_ = float(outcome.gaps[-1])
         self.n_sweeps_ = outcome.n_sweeps
         return self

@@ -7,7 +7,7 @@ other Ω: accelerated proximal gradient with restarts.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import scipy.linalg
@@ -19,7 +19,13 @@ ROUNDS = 200  # of coordinate descent and face steps
 CYCLES = 10  # of coordinate descent between two looks at the face
 FLAT = 1e-13  # curvature below this share of the largest is none
 LINEAR = 1e-11  # a share of the gradient that is not rounding
+FLAT_COLUMN = 1e-14  # the same of a column alone
 PRECISION = 1e-13  # of the subproblem's own residual, relative
+COMPILED_CYCLE = 200  # coefficients from which one model is worth the import of machine code
+COMPILED_PATH = 500  # coefficients times models from which many are …
+COMPILED_FACE = 512  # … and coefficients beyond which LAPACK factorises faces faster
+
+Pieces: TypeAlias = tuple[Array, Array, Array, Array]  # l1, kink, lower, upper
 
 
 def minimise_model(theta: Array, grad: Array, hess: Array, omega: Any, precision: float = PRECISION) -> Array:
@@ -39,34 +45,72 @@ def minimise_model(theta: Array, grad: Array, hess: Array, omega: Any, precision
     return _coordinate_descent(theta, grad, hess, pieces, precision)
 
 
-def _coordinate_descent(
-    theta: Array, grad: Array, hess: Array, pieces: tuple[Array, Array, Array, Array], precision: float
+def minimise_path(
+    theta: Array, grad: Array, hess: Array, pieces: Pieces, l2: Array, precision: float = PRECISION
 ) -> Array:
+    """(n, p) the minimisers v of g·(v - θ) + ½ (v - θ)ᵀH(v - θ) + Ω(v) + ½ Σ l2 (v - kink)² for n separable Ω.
+
+    Each search starts where the one before ended.
+
+    Parameters
+    ----------
+    theta, grad, hess
+        As in :func:`minimise_model`.
+    pieces : tuple of four ndarrays of shape (n, p)
+        l1, kink, lower, upper of each Ω.
+    l2 : ndarray of shape (n, p)
+    """
+    n, p = l2.shape
+    found = np.empty((n, p))
+    theta, hess = np.ascontiguousarray(theta), np.ascontiguousarray(hess)
+    compiled = None if p > COMPILED_FACE or n * p < COMPILED_PATH else _machine_code()
+    start, done = theta, 0
+    while done < n:
+        slope = grad + hess @ (start - theta)
+        if compiled is not None:
+            rest = [np.ascontiguousarray(part[done:]) for part in (*pieces, l2)]
+            numbers = (ROUNDS, CYCLES, PATIENCE, FLAT, FLAT_COLUMN, precision)
+            work = (hess.copy(), np.empty((p, p)), np.empty((6, p)), np.empty(p, dtype=np.int64))
+            done += compiled.path()(start, slope, hess, *rest, *numbers, *work, found[done:])
+            if done == n:
+                break
+            if done:
+                start = found[done - 1]
+                slope = grad + hess @ (start - theta)
+        one = (pieces[0][done], pieces[1][done], pieces[2][done], pieces[3][done])
+        curved = hess + np.diag(l2[done])
+        found[done] = start = _coordinate_descent(start, slope + l2[done] * (start - one[1]), curved, one, precision)
+        done += 1
+    return found
+
+
+def _machine_code() -> Any:
+    """The module of compiled loops, which imports Numba; None where that is not there."""
+    from ..compiled import descent, jit
+
+    return descent if jit.COMPILED else None
+
+
+def _coordinate_descent(theta: Array, grad: Array, hess: Array, pieces: Pieces, precision: float) -> Array:
     l1, kink, lower, upper = pieces
+    hess = np.ascontiguousarray(hess)
     diagonal = np.diag(hess).copy()
     # A column without curvature stays where it is, unless the penalty moves it.
-    flat = diagonal <= 1e-14 * max(float(diagonal.max(initial=0.0)), np.finfo(float).tiny)
+    flat = diagonal <= FLAT_COLUMN * max(float(diagonal.max(initial=0.0)), np.finfo(float).tiny)
     diagonal[flat] = 1.0
     v = np.clip(theta, lower, upper)
     slope = grad + hess @ (v - theta)  # of the quadratic at v
     slope[flat] = 0.0 if not l1.any() else slope[flat]
     size = max(float(np.abs(grad).max(initial=0.0)), float(l1.max(initial=0.0)), np.finfo(float).tiny)
     every = np.arange(len(v))
+    code = _machine_code() if len(v) >= COMPILED_CYCLE else None
+    turn = _turn if code is None else code.cycle()
     lowest, stuck = np.inf, 0
     for _ in range(ROUNDS):
         for cycle in range(CYCLES):
             # All coordinates first, then those that are away from kinks and bounds.
-            moved = 0.0
-            for j in every if cycle == 0 else np.flatnonzero(_free(v, l1, kink, lower, upper)):
-                target = v[j] - slope[j] / diagonal[j] - kink[j]
-                cut = l1[j] / diagonal[j]
-                target = kink[j] + (target - cut if target > cut else target + cut if target < -cut else 0.0)
-                target = min(max(target, lower[j]), upper[j])
-                if target != v[j]:
-                    move = target - v[j]
-                    slope += hess[j] * move
-                    v[j] = target
-                    moved = max(moved, abs(move) * diagonal[j])
+            places = every if cycle == 0 else np.flatnonzero(_free(v, l1, kink, lower, upper))
+            moved = turn(v, slope, hess, diagonal, l1, kink, lower, upper, places, len(places))
             if moved <= precision * size:
                 break
         v = _face_steps(v, grad + hess @ (v - theta), hess, pieces, LINEAR * size)
@@ -83,6 +127,33 @@ def _coordinate_descent(
     return v
 
 
+def _turn(
+    v: Array,
+    slope: Array,
+    hess: Array,
+    diagonal: Array,
+    l1: Array,
+    kink: Array,
+    lower: Array,
+    upper: Array,
+    places: Array,
+    count: int,
+) -> float:
+    """Minimise over some coefficients in turn, in place; by how much the slopes moved at the most."""
+    moved = 0.0
+    for j in places[:count]:
+        target = v[j] - slope[j] / diagonal[j] - kink[j]
+        cut = l1[j] / diagonal[j]
+        target = kink[j] + (target - cut if target > cut else target + cut if target < -cut else 0.0)
+        target = min(max(target, lower[j]), upper[j])
+        if target != v[j]:
+            move = target - v[j]
+            slope += hess[j] * move
+            v[j] = target
+            moved = max(moved, abs(move) * diagonal[j])
+    return moved
+
+
 def _prox(v: Array, cut: Array, kink: Array, lower: Array, upper: Array) -> Array:
     away = v - kink
     return np.asarray(np.clip(kink + np.sign(away) * np.maximum(np.abs(away) - cut, 0), lower, upper))
@@ -93,7 +164,7 @@ def _free(v: Array, l1: Array, kink: Array, lower: Array, upper: Array) -> Array
     return np.asarray(((v != kink) | (l1 == 0)) & (v > lower) & (v < upper))
 
 
-def _face_steps(v: Array, slope: Array, hess: Array, pieces: tuple[Array, Array, Array, Array], linear: float) -> Array:
+def _face_steps(v: Array, slope: Array, hess: Array, pieces: Pieces, linear: float) -> Array:
     """Newton steps on the free coefficients, each cut at the first kink or bound; every step lowers the model."""
     l1, kink, lower, upper = pieces
     v = v.copy()

@@ -1,0 +1,166 @@
+"""First and second moments of the columns of a dense matrix, in one read and in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..protocol import Array
+from .jit import COMPILED, jit, numba
+
+__all__ = ["column_sums", "products"]
+
+TILE = 4  # products of so many columns with so many others are summed in registers
+NARROW, ROWS, NARROW_ROWS = 48, 200, 64  # a panel of so many rows stays in the first cache up to so many columns
+
+
+def products(X: Array, Z: Array, root: Array, shift: Array) -> Array:
+    """(p, p) Σ a aᵀ over the rows a = root · (x - shift, z - shift, 1); an empty ``root`` is one of ones.
+
+    Rows are turned into panels of columns first, so that a product of two columns is one of two short vectors.
+    """
+    p = X.shape[1] + Z.shape[1] + 1
+    padded = -(-p // TILE) * TILE
+    gram = np.zeros((padded, padded))
+    panel = np.zeros((padded, NARROW_ROWS if padded <= NARROW else ROWS))
+    _adder(X.dtype)(X, Z, root, shift, panel, gram)
+    gram = np.triu(gram[:p, :p])
+    return gram + np.triu(gram, 1).T
+
+
+def column_sums(X: Array, weight: Array, shift: Array) -> tuple[Array, Array]:
+    """Σ s (x - shift) and Σ s (x - shift)² of each column; an empty ``weight`` is one of ones."""
+    sums = np.zeros((2, X.shape[1]))
+    _summer(X.dtype)(X, weight, shift, sums[0], sums[1])
+    return sums[0], sums[1]
+
+
+@jit
+def _fill(panel: Array, first: int, X: Array, start: int, count: int, shift: Array, root: Array) -> None:
+    """Columns of a panel: a part of the rows of X, less the shift, times the root."""
+    r = 0
+    while r + 4 <= count:  # so many neighbours at once are stored
+        s0, s1, s2, s3 = root[r], root[r + 1], root[r + 2], root[r + 3]
+        for j in range(X.shape[1]):
+            s = shift[first + j]
+            panel[first + j, r] = s0 * (X[start + r, j] - s)
+            panel[first + j, r + 1] = s1 * (X[start + r + 1, j] - s)
+            panel[first + j, r + 2] = s2 * (X[start + r + 2, j] - s)
+            panel[first + j, r + 3] = s3 * (X[start + r + 3, j] - s)
+        r += 4
+    while r < count:
+        for j in range(X.shape[1]):
+            panel[first + j, r] = root[r] * (X[start + r, j] - shift[first + j])
+        r += 1
+
+
+@jit
+def _add_tiles(panel: Array, gram: Array) -> None:
+    """gram += panel · panelᵀ, in its tiles on and above the diagonal."""
+    p, n = panel.shape
+    for i in range(0, p, 4):
+        for j in range(i, p, 4):
+            s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = 0.0
+            s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = 0.0
+            for r in range(n):
+                a0, a1, a2, a3 = panel[i, r], panel[i + 1, r], panel[i + 2, r], panel[i + 3, r]
+                b0, b1, b2, b3 = panel[j, r], panel[j + 1, r], panel[j + 2, r], panel[j + 3, r]
+                s00, s01, s02, s03 = s00 + a0 * b0, s01 + a0 * b1, s02 + a0 * b2, s03 + a0 * b3
+                s10, s11, s12, s13 = s10 + a1 * b0, s11 + a1 * b1, s12 + a1 * b2, s13 + a1 * b3
+                s20, s21, s22, s23 = s20 + a2 * b0, s21 + a2 * b1, s22 + a2 * b2, s23 + a2 * b3
+                s30, s31, s32, s33 = s30 + a3 * b0, s31 + a3 * b1, s32 + a3 * b2, s33 + a3 * b3
+            row = gram[i]
+            row[j] += s00
+            row[j + 1] += s01
+            row[j + 2] += s02
+            row[j + 3] += s03
+            row = gram[i + 1]
+            row[j] += s10
+            row[j + 1] += s11
+            row[j + 2] += s12
+            row[j + 3] += s13
+            row = gram[i + 2]
+            row[j] += s20
+            row[j + 1] += s21
+            row[j + 2] += s22
+            row[j + 3] += s23
+            row = gram[i + 3]
+            row[j] += s30
+            row[j + 1] += s31
+            row[j + 2] += s32
+            row[j + 3] += s33
+
+
+def add_products(X: Array, Z: Array, root: Array, shift: Array, panel: Array, gram: Array) -> None:
+    """The sums of :func:`products`, on and above the diagonal; rows of the panel beyond its columns stay 0."""
+    n, d = X.shape
+    last = d + Z.shape[1]
+    rows = panel.shape[1]
+    for start in range(0, n, rows):
+        count = min(rows, n - start)
+        if count < rows:
+            panel[:] = 0.0
+        for r in range(count):
+            panel[last, r] = root[start + r] if root.shape[0] > 0 else 1.0
+        _fill(panel, 0, X, start, count, shift, panel[last])
+        _fill(panel, d, Z, start, count, shift, panel[last])
+        _add_tiles(panel, gram)
+
+
+def add_columns(X: Array, weight: Array, shift: Array, first: Array, second: Array) -> None:
+    """The sums of :func:`column_sums`."""
+    n, d = X.shape
+    weighted = weight.shape[0] > 0
+    s0 = s1 = s2 = s3 = 1.0
+    i = 0
+    while i + 4 <= n:  # the sums are loaded and stored once for four rows
+        if weighted:
+            s0, s1, s2, s3 = weight[i], weight[i + 1], weight[i + 2], weight[i + 3]
+        for j in range(d):
+            c = shift[j]
+            a0, a1, a2, a3 = X[i, j] - c, X[i + 1, j] - c, X[i + 2, j] - c, X[i + 3, j] - c
+            b0, b1, b2, b3 = s0 * a0, s1 * a1, s2 * a2, s3 * a3
+            first[j] += (b0 + b1) + (b2 + b3)
+            second[j] += (b0 * a0 + b1 * a1) + (b2 * a2 + b3 * a3)
+        i += 4
+    while i < n:
+        if weighted:
+            s0 = weight[i]
+        for j in range(d):
+            a0 = X[i, j] - shift[j]
+            first[j] += s0 * a0
+            second[j] += s0 * a0 * a0
+        i += 1
+
+
+def _arrays(dtype: Any) -> tuple[Any, Any, Any]:
+    """Types of a matrix that is only read, and of matrices and vectors of float64 that are."""
+    types = numba.types
+    return (
+        types.Array(numba.from_dtype(np.dtype(dtype)), 2, "C", readonly=True),
+        types.Array(types.float64, 2, "C", readonly=True),
+        types.Array(types.float64, 1, "C", readonly=True),
+    )
+
+
+@cache
+def _adder(dtype: Any) -> Callable[..., None]:
+    if not COMPILED:
+        return add_products
+    X, Z, vector = _arrays(dtype)
+    own = numba.types.float64[:, ::1]
+    compiled: Callable[..., None] = jit(add_products, numba.types.void(X, Z, vector, vector, own, own))
+    return compiled
+
+
+@cache
+def _summer(dtype: Any) -> Callable[..., None]:
+    if not COMPILED:
+        return add_columns
+    X, _, vector = _arrays(dtype)
+    own = numba.types.float64[::1]
+    compiled: Callable[..., None] = jit(add_columns, numba.types.void(X, vector, vector, own, own))
+    return compiled
