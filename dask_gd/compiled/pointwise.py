@@ -58,6 +58,7 @@ def clipped(x: Any, low: Any, high: Any) -> Any:
 
 @formula
 def logistic(t: Any, h: Any, p: Any, q: Any) -> Any:
+    """log(1 + e^h) - th."""
     one = same(h, 1.0)
     e = exp(-abs(h))
     total = one + e
@@ -69,6 +70,7 @@ def logistic(t: Any, h: Any, p: Any, q: Any) -> Any:
 
 @formula
 def binomial(t: Any, h: Any, p: Any, q: Any) -> Any:
+    """The same of a share t, less its least value."""
     one, zero = same(h, 1.0), same(h, 0.0)
     value, first, second = logistic(t, h, p, q)
     rest = one - t
@@ -78,6 +80,7 @@ def binomial(t: Any, h: Any, p: Any, q: Any) -> Any:
 
 @formula
 def hinge(t: Any, h: Any, threshold: Any, width: Any) -> Any:
+    """max(0, threshold - z), z = (2t - 1) h; smoothed where the width is not 0."""
     one, zero = same(h, 1.0), same(h, 0.0)
     sign = t + t - one
     gap = threshold - sign * h
@@ -89,6 +92,7 @@ def hinge(t: Any, h: Any, threshold: Any, width: Any) -> Any:
 
 @formula
 def squared_hinge(t: Any, h: Any, p: Any, q: Any) -> Any:
+    """max(0, 1 - z)²."""
     one, zero, two = same(h, 1.0), same(h, 0.0), same(h, 2.0)
     sign = two * t - one
     gap = positive(one - sign * h)
@@ -97,6 +101,7 @@ def squared_hinge(t: Any, h: Any, p: Any, q: Any) -> Any:
 
 @formula
 def modified_huber(t: Any, h: Any, p: Any, q: Any) -> Any:
+    """max(0, 1 - z)², beyond z = -1 its tangent."""
     one, zero, two = same(h, 1.0), same(h, 0.0), same(h, 2.0)
     sign = two * t - one
     z = sign * h
@@ -107,12 +112,14 @@ def modified_huber(t: Any, h: Any, p: Any, q: Any) -> Any:
 
 @formula
 def squared(t: Any, h: Any, p: Any, q: Any) -> Any:
+    """½ r², r = h - t."""
     r = h - t
     return same(h, 0.5) * r * r, r, same(h, 1.0)
 
 
 @formula
 def huber(t: Any, h: Any, delta: Any, q: Any) -> Any:
+    """½ r², beyond delta its tangent."""
     r = h - t
     u = clipped(r, -delta, delta)
     return u * (r - same(h, 0.5) * u), u, same(h, 1.0) if abs(r) <= delta else same(h, 0.0)
@@ -120,6 +127,7 @@ def huber(t: Any, h: Any, delta: Any, q: Any) -> Any:
 
 @formula
 def pinball(t: Any, h: Any, quantile: Any, width: Any) -> Any:
+    """quantile · max(r, 0) + (1 - quantile) · max(-r, 0), r = t - h; smoothed where the width is not 0."""
     one, zero = same(h, 1.0), same(h, 0.0)
     r = t - h
     low = quantile - one
@@ -131,6 +139,7 @@ def pinball(t: Any, h: Any, quantile: Any, width: Any) -> Any:
 
 @formula
 def epsilon_insensitive(t: Any, h: Any, epsilon: Any, width: Any) -> Any:
+    """max(0, |r| - epsilon); smoothed where the width is not 0."""
     one, zero = same(h, 1.0), same(h, 0.0)
     r = h - t
     gap = positive(abs(r) - epsilon)
@@ -143,6 +152,7 @@ def epsilon_insensitive(t: Any, h: Any, epsilon: Any, width: Any) -> Any:
 
 @formula
 def squared_epsilon_insensitive(t: Any, h: Any, epsilon: Any, q: Any) -> Any:
+    """max(0, |r| - epsilon)²."""
     zero, two = same(h, 0.0), same(h, 2.0)
     r = h - t
     gap = positive(abs(r) - epsilon)
@@ -160,6 +170,7 @@ def with_tangent(value: Any, first: Any, second: Any, h: Any, inside: Any) -> An
 
 @formula
 def poisson(t: Any, h: Any, limit: Any, q: Any) -> Any:
+    """t log(t/μ) - t + μ, μ = e^h."""
     inside = clipped(h, -limit, limit)
     mean = exp(inside)
     own = t * (log(t if t > same(h, 0.0) else same(h, 1.0)) - inside)
@@ -168,6 +179,7 @@ def poisson(t: Any, h: Any, limit: Any, q: Any) -> Any:
 
 @formula
 def gamma(t: Any, h: Any, limit: Any, q: Any) -> Any:
+    """t/μ - 1 - log(t/μ)."""
     one = same(h, 1.0)
     inside = clipped(h, -limit, limit)
     ratio = t * exp(-inside)
@@ -176,6 +188,7 @@ def gamma(t: Any, h: Any, limit: Any, q: Any) -> Any:
 
 @formula
 def tweedie(t: Any, h: Any, limit: Any, power: Any) -> Any:
+    """Half the deviance of a power above 1 and below 2."""
     one, zero = same(h, 1.0), same(h, 0.0)
     a, c = one - power, same(h, 2.0) - power
     inside = clipped(h, -limit, limit)
@@ -187,6 +200,7 @@ def tweedie(t: Any, h: Any, limit: Any, power: Any) -> Any:
 
 @formula
 def negative_binomial(t: Any, h: Any, limit: Any, theta: Any) -> Any:
+    """Half the deviance of V(μ) = μ + θμ²."""
     one = same(h, 1.0)
     inside = clipped(h, -limit, limit)
     mean = exp(inside)
