@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import alike, average, is_device_array, to_numpy
 from ..protocol import Array, Block
+from .device import centred_products
 from .moments import COMPILED_ENTRIES, Moments, column_moments
 from .rows import row_slices, take_block, take_rows
 
@@ -81,6 +83,8 @@ class SquaresKernel:
         return FoldSquares(tuple(found))
 
     def _squares(self, block: Block, mean: Array, m2: Array, total: float) -> Squares:
+        if is_device_array(block.X):
+            return _device_squares(block, mean, total)
         d = len(mean)
         z = block.y if block.offset is None else (block.y.T - block.offset).T
         z = z.reshape(len(z), -1)
@@ -108,17 +112,36 @@ class SquaresKernel:
             else:
                 first += A.sum(axis=0)
             gram += A.T @ A  # one operand twice: BLAS takes the symmetric product
-        # The means of the block are rounded: what is left of the first moments is taken out.
-        rest = first / total
-        gram -= np.outer(first, rest)
-        return Squares(
-            total,
-            mean + rest[:d],
-            z_mean + rest[d:],
-            gram[:d, :d].copy(),
-            gram[:d, d:].copy(),
-            np.maximum(np.diag(gram)[d:], 0.0),
-        )
+        return _of_products(gram, first, mean, z_mean, total)
+
+
+def _of_products(gram: Array, first: Array, mean: Array, z_mean: Array, total: float) -> Squares:
+    """From Σ s a aᵀ and Σ s a of a = (x - mean, z - z_mean)."""
+    d = len(mean)
+    # The means of the block are rounded: what is left of the first moments is taken out.
+    rest = first / total
+    gram -= np.outer(first, rest)
+    return Squares(
+        total,
+        mean + rest[:d],
+        z_mean + rest[d:],
+        gram[:d, :d].copy(),
+        gram[:d, d:].copy(),
+        np.maximum(np.diag(gram)[d:], 0.0),
+    )
+
+
+def _device_squares(block: Block, mean: Array, total: float) -> Squares:
+    """The same of a block on a device."""
+    z = block.y[:, None] if block.y.ndim == 1 else block.y
+    if block.offset is not None:
+        z = z - block.offset[:, None]
+    d, m = len(mean), z.shape[1]
+    if total == 0:
+        return Squares(0.0, np.zeros(d), np.zeros(m), np.zeros((d, d)), np.zeros((d, m)), np.zeros(m))
+    z_mean = average(z, block.weight)
+    gram, first = centred_products(block.X, z, block.weight, alike(mean, block.X), z_mean)
+    return _of_products(gram, first, mean, to_numpy(z_mean), total)
 
 
 def _sparse_squares(
