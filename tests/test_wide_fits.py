@@ -35,8 +35,9 @@ def test_the_first_step_takes_a_product(l1_ratio, monkeypatch):
     model = LogisticRegression(C=1.0, l1_ratio=l1_ratio, tol=1e-8).fit(X, y)
     assert model.solver_ == ("owlqn" if l1_ratio else "lbfgs")
     assert model.converged_
+    assert [points.want == PRODUCT for points in asked].index(True) == 1  # behind the start
+    assert [len(points.W) for points in asked[:3]] == [1, 1, 1]
     assert sum(points.want == PRODUCT for points in asked) == 1
-    assert max(len(points.W) for points in asked) == 1
     eta = X @ model.coef_[0] + model.intercept_[0]
     gradient = X.T @ (1 / (1 + np.exp(-eta)) - y)
     if l1_ratio:

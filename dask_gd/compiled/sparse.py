@@ -248,10 +248,9 @@ def csr_sums(
             factors,
             second,
         )
-        if order > 0:
-            transposed(data, indices, indptr, start, start + rows, factors, False, sum_w)
-        if order == 2:
-            transposed(data, indices, indptr, start, start + rows, second, True, sum_ww)
+        for power in range(1, 1 + min(order, 1) + (order == 2)):  # one call, which is compiled once
+            of_rows, out = (second, sum_ww) if power == 2 else (factors, sum_w)
+            transposed(data, indices, indptr, start, start + rows, of_rows, power == 2, out)
         for j in range(len(curvature)):
             for i in range(rows):
                 curvature[j, start + i] = second[j, i]
