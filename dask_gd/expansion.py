@@ -13,6 +13,7 @@ import numpy as np
 import scipy.linalg
 
 from .kernels import Squares
+from .kernels.rows import row_slices
 from .protocol import Answer, Array, Points, PointSums
 
 COARSE = 1e-6  # reciprocal condition number of the correlations below which sums of products lose too many digits
@@ -85,8 +86,10 @@ class Expansion(NamedTuple):
 def correlation_condition(X: Any) -> float:
     """The condition number of the columns' correlations in a block of rows, in the 1-norm."""
     if isinstance(X, np.ndarray):
-        X = X - X.mean(axis=0, dtype=np.float64)
-        gram = X.T @ X
+        mean, gram = X.mean(axis=0, dtype=np.float64), np.zeros((X.shape[1], X.shape[1]))
+        for rows in row_slices(X, X.shape[1]):
+            A = X[rows] - mean
+            gram += A.T @ A
     else:
         mean = np.asarray(X.mean(axis=0), dtype=np.float64).ravel()
         gram = (X.T @ X).toarray().astype(np.float64) - X.shape[0] * np.outer(mean, mean)

@@ -36,6 +36,7 @@ from .protocol import (
     WalkSums,
 )
 
+COMPILED_ENTRIES = 2**21  # of X; with fewer, loading machine code costs more than it saves
 # A column whose mean is so many standard deviations from zero is centred row by row inside the kernel.
 CENTERED_ENOUGH = {np.dtype(np.float32): 4.0, np.dtype(np.float64): 1e3}
 STANDARD_ERRORS = 0.01  # from the minimum, at which more precision tells nothing
@@ -287,7 +288,9 @@ class Objective:
             points.append(Points(W, b, want, (direction[0], direction[1]) if direction else None, rows))
         # A name of its own for each kind, so that Dask and the engine learn how long each runs.
         name = "hessian" if any("hess" in want for want, _ in stacks) else "gradient"
-        of_points = LossKernel(self.loss, tuple(points), self.origin, name, exact)
+        # By the size of the data alone, so that the bits depend on nothing else.
+        compiled = self.moments.nonzeros >= COMPILED_ENTRIES
+        of_points = LossKernel(self.loss, tuple(points), self.origin, name, exact, compiled)
         if not strides:
             return of_points
         walks = EpochKernel(self.loss, strides)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -66,11 +67,11 @@ class ElasticNet:
     upper: Number = np.inf
     separable = True
 
-    @property
+    @cached_property
     def smooth(self) -> bool:
         return not (np.any(self.l1) or self.bounded)
 
-    @property
+    @cached_property
     def bounded(self) -> bool:
         return bool(np.any(np.isfinite(self.lower)) or np.any(np.isfinite(self.upper)))
 
@@ -78,7 +79,7 @@ class ElasticNet:
     def l1_only(self) -> bool:
         return not self.bounded
 
-    @property
+    @cached_property
     def none(self) -> bool:
         return self.smooth and not np.any(self.l2)
 

@@ -25,6 +25,8 @@ SQUARES_SLOWER = 5.0  # likewise for the one sweep that answers everything
 # Measured on one core of an EPYC (family 25, model 17), nanoseconds, float32; float64 takes twice as long.
 READ = 0.6  # an entry of a dense X, in a pass for value and gradient
 READ_SPARSE = 5.0  # a stored entry of a sparse X, in either precision
+LOAD = 4.0  # an entry of a dense X, read from Parquet files and decoded, where it does not fit the memory
+LOAD_SPARSE = 10.0  # a stored entry of a sparse X
 SCALE = 1.0  # an entry of a dense X, in a pass for a Hessian: the rows are scaled
 PRODUCT = 0.011  # each of the n d² products of a Hessian
 PRODUCT_SPARSE = 6.4  # each product of two stored entries
@@ -43,6 +45,7 @@ SAMPLE_SMALL_BYTES = 16 * 2**20
 SAMPLE_BYTES = 512 * 2**20
 SAMPLE_ROWS = 2000  # at the least
 WARM_SHARE = 0.05  # of the rows, at the most, for a start from a sample's optimum: fits on it cost a sweep or two
+WARM_SECONDS = 1e-3  # of a pass, at the least
 WARM_PER_PARAMETER = 10  # and so many rows a parameter at the least
 
 
@@ -89,7 +92,7 @@ class Plan(NamedTuple):
             f"  sweeps     about {chosen.sweeps}: {self._sweeps()}",
             f"  reads      {_size(chosen.sweeps * self.nbytes)} in all; up to {_size(chosen.wire)} come from a batch",
             f"  memory     {_size(chosen.memory)} on the client; the data {_residence(extent)}",
-            f"  time       about {_seconds(chosen.seconds)}, without loading the data",
+            f"  time       about {_seconds(chosen.seconds)}, {_loading(extent)}",
         ]
         if self.runner_up is not None:
             other = self.runner_up
@@ -194,7 +197,7 @@ def samples_tell(loss: Loss) -> bool:
 def warm_rows(extent: Extent, loss: Loss) -> int:
     """Rows of a sample whose optimum is worth starting from; 0: none is."""
     p = loss.n_outputs * (extent.n_features + 1)
-    if not samples_tell(loss) or p > MAX_PARAMETERS:
+    if not samples_tell(loss) or p > MAX_PARAMETERS or _pass_seconds(extent, loss.n_outputs)[0] < WARM_SECONDS:
         return 0
     generous = min(SAMPLE_GENEROUS * (extent.n_features + 1), SAMPLE_SMALL_BYTES / _row_bytes(extent))
     rows = int(min(generous, WARM_SHARE * extent.n_rows))
@@ -233,11 +236,13 @@ def _option(
 ) -> Option:
     """Predicted cost; sweeps as measured on the reference problems (see the benchmarks page)."""
     latency = LATENCY if machines.workers else HERE
-    threads = min(machines.threads, extent.n_blocks) if machines is not NOMINAL else machines.threads
+    threads = max(min(machines.threads, extent.n_blocks), 1) if machines is not NOMINAL else machines.threads
     warm = warm_rows(extent, loss) > 0
     k, d, n = loss.n_outputs, extent.n_features, extent.n_rows
     p = k * d
     read, products = (seconds / threads for seconds in _pass_seconds(extent, k))
+    if not machines.resident:
+        read += _load_seconds(extent) / threads
     factor = 1e-9 * (FACTOR * float(p) ** 3 + TURN * float(p) ** 2)
     vectors, matrices = 8.0 * p, 8.0 * p * p
     if squares:
@@ -282,6 +287,12 @@ def _pass_seconds(extent: Extent, k: int) -> tuple[float, float]:
         read = n * d * READ * k**0.5 * precision
         products = n * (SCALE * d + PRODUCT * d * d) * pairs * precision
     return 1e-9 * read, 1e-9 * products
+
+
+def _load_seconds(extent: Extent) -> float:
+    """Of one core that reads and decodes all blocks."""
+    each = LOAD_SPARSE if extent.sparse else LOAD * extent.itemsize / 4
+    return 1e-9 * each * extent.n_rows * extent.n_features * extent.density
 
 
 def _squares_worth(extent: Extent, solver: str, max_iter: int) -> bool:
@@ -354,6 +365,10 @@ def _residence(extent: Extent) -> str:
     if not extent.resident:
         return "do not fit and are read again in every sweep"
     return "stay on the workers" if extent.workers else "are here"
+
+
+def _loading(extent: Extent) -> str:
+    return "without loading the data" if extent.resident else "with reading the data in every sweep"
 
 
 def _machines(extent: Extent) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from .engine import LocalEngine
 from .fitting import Fit, minimise
-from .kernels.rows import take_block
+from .kernels.rows import row_slices, take_block
 from .losses import Derivatives, Loss
 from .losses.base import REALS
 from .objective import Model, Objective
@@ -122,13 +122,13 @@ def start_from_sample(objective: Objective, fit: Fit, block: Block, dtype: np.dt
     if rare.all():
         return fit
 
-    def optimum(part: Block) -> Result:
+    def optimum(part: Block, start: Fit) -> Result:
         known = objective.of_weight(part)
         known.free = known.free.copy()
         known.free[:, :-1] &= ~rare  # of a handful of rows a column's coefficient may be anything
-        return minimise(known, LocalEngine([part], serial=True), [rough], dtype=dtype)[0]
+        return minimise(known, LocalEngine([part], serial=True), [start], dtype=dtype)[0]
 
-    half = optimum(halves[0])
+    half = optimum(halves[0], rough)
     held_out = objective.of_weight(halves[1])
     model = Model(fit.penalty, objective.raw)
     theta = np.stack(
@@ -142,15 +142,19 @@ def start_from_sample(objective: Objective, fit: Fit, block: Block, dtype: np.dt
     null, better = held_out.finish(sums, [query], [model])[0].value
     if not (half.converged and better < null):
         return fit
-    whole = optimum(block)
+    whole = optimum(block, rough._replace(coef=half.coef, intercept=half.intercept))
     return fit._replace(coef=whole.coef, intercept=whole.intercept) if whole.converged else fit
 
 
 def effective_rows(X: Any) -> Array:
     """(d,) of how many rows each column's curvature is made: (Σ z²)²/Σ z⁴ (Kish, *Survey Sampling*, 1965)."""
     if isinstance(X, np.ndarray):
-        square = np.square(X - X.mean(axis=0, dtype=np.float64))
-        second, fourth = square.sum(axis=0), np.square(square).sum(axis=0)
+        mean = X.mean(axis=0, dtype=np.float64)
+        second, fourth = np.zeros(X.shape[1]), np.zeros(X.shape[1])
+        for rows in row_slices(X, X.shape[1]):
+            square = np.square(X[rows] - mean)
+            second += square.sum(axis=0)
+            fourth += np.einsum("ij,ij->j", square, square)
     else:
         square = X.power(2).astype(np.float64)
         second, fourth = np.asarray(square.sum(axis=0)).ravel(), np.asarray(square.power(2).sum(axis=0)).ravel()

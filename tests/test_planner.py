@@ -113,8 +113,8 @@ def test_fewer_sweeps_win_unless_they_take_long():
 
 def test_a_fit_measures_the_conditioning_of_its_sample():
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(40_000, 8))
-    y = X[:, 0] + rng.normal(size=40_000) > 0
+    X = rng.normal(size=(150_000, 8))
+    y = X[:, 0] + rng.normal(size=150_000) > 0
     mixed = X @ (np.eye(8) + 0.999 * (np.ones((8, 8)) - np.eye(8)))
     well, badly = (dask_gd.LogisticRegression().fit(Z, y).plan_ for Z in (X, mixed))
     assert 1 <= well.condition < 3 < 1e5 < badly.condition
@@ -149,9 +149,9 @@ def test_a_hessian_that_no_client_holds_is_refused():
 def test_lengths_that_are_not_known_change_no_bit(solver):
     """The sample is the rows of the lowest keys, however many rows there turn out to be."""
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(30_000, 6))
-    y = (X[:, 0] + rng.normal(size=30_000) > 0).astype(int)
-    dX, dy = da.from_array(X, chunks=(7000, 6)), da.from_array(y, chunks=7000)
+    X = rng.normal(size=(200_000, 6))
+    y = (X[:, 0] + rng.normal(size=200_000) > 0).astype(int)
+    dX, dy = da.from_array(X, chunks=(45_000, 6)), da.from_array(y, chunks=45_000)
     model = dask_gd.LogisticRegression(solver=solver)
     known, sweeps = model.fit(dX, dy).coef_, model.n_sweeps_
     kept = dX[:, 0] > -np.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -10,8 +11,11 @@ from typing import Any
 
 from ..protocol import Extent
 from .blocks import (
+    Source,
     dask_blocks,
+    device_block,
     extent_of,
+    float_dtype,
     fold_numbers,
     futures_in,
     is_dask,
@@ -20,11 +24,15 @@ from .blocks import (
     map_row_chunks,
     row_count,
 )
-from .local import LocalEngine, StreamingEngine
+from .local import LocalEngine
+from .room import AHEAD_SHARE, KEEP_SHARE, Room, process_bytes
+from .streaming import StreamingEngine
 
 __all__ = [
     "LocalEngine",
     "StreamingEngine",
+    "device_block",
+    "float_dtype",
     "fold_numbers",
     "is_dask",
     "is_dask_frame",
@@ -34,7 +42,9 @@ __all__ = [
     "survey",
 ]
 
-MEMORY_SHARE = 0.5  # of the memory there is; data that need more are read again in every sweep
+MEMORY_SHARE = 0.5  # of the memory there is; data that need more are read again in every sweep …
+MOST_SHARE = 0.7  # … and so are data that would fill a small worker up to here, where Dask begins to spill
+WORKER_BYTES = 400 * 2**20  # of a worker without data: libraries, and what Arrow holds after it read a file
 
 
 @contextmanager
@@ -53,7 +63,7 @@ def open_engine(
 
     Parameters
     ----------
-    X : ndarray, CSR array (both checked by the caller) or dask collection of shape (n, d)
+    X : ndarray, array of a device, CSR array (all checked by the caller) or dask collection of shape (n, d)
     y, weight, offset : ndarray or dask collection of shape (n,), or None
     fold : ndarray or dask array of int of shape (n,), or None
         The test fold of each row.
@@ -73,31 +83,28 @@ def open_engine(
         client = _ambient_client(stack, (X, y, weight, offset))
         if client is not None:
             stack.enter_context(client.as_current())
-        source = dask_blocks(X, y, weight, offset, targets=targets, fold=fold)
-        if not resident:
-            engine = StreamingEngine(source) if client is None else _streaming(client, source)
+        machines = _machines(client)  # on a cluster the scheduler is asked: once
+        memory = _for_data(machines)
+        source = dask_blocks(X, y, weight, offset, targets=targets, fold=fold, memory=memory)
+        if client is None:
+            engine = _on_this_machine(source, memory) if resident else StreamingEngine(source)
         else:
-            engine = _on_this_machine(source) if client is None else _on_cluster(client, source)
+            engine = (
+                _on_cluster(client, source, machines, memory) if resident else _streaming(client, source, keep=False)
+            )
         stack.callback(engine.close)
         yield engine
 
 
 def survey(X: Any) -> Extent:
     """The shape of the data and of the machines that a fit would use; nothing is loaded."""
-    import psutil
-
     extent = extent_of(X)
     if not is_dask(X):
         return extent._replace(threads=os.cpu_count() or 1)
     with ExitStack() as stack:
-        client = _ambient_client(stack, (X,))
-        if client is None:
-            extent = extent._replace(threads=os.cpu_count() or 1, memory=float(psutil.virtual_memory().available))
-        else:
-            from .cluster import on_cluster
-
-            extent = on_cluster(client, extent)
-    return extent._replace(resident=not extent.nbytes > MEMORY_SHARE * extent.memory)
+        machines = _machines(_ambient_client(stack, (X,)))
+    extent = extent._replace(workers=machines.workers, threads=machines.threads, memory=machines.memory)
+    return extent._replace(resident=not extent.nbytes > _for_data(machines))
 
 
 def _in_worker() -> bool:
@@ -137,38 +144,71 @@ def _ambient_client(stack: ExitStack, collections: tuple[Any, ...]) -> Any:
     return client
 
 
-def _on_this_machine(source: Any) -> Any:
-    import dask
-    import psutil
+def _machines(client: Any) -> Extent:
+    """Of no data: workers, threads, memory."""
+    if client is None:
+        import psutil
 
-    limit = MEMORY_SHARE * psutil.virtual_memory().available
+        return Extent(0, 0, threads=os.cpu_count() or 1, memory=float(psutil.virtual_memory().available))
+    from .placing import on_cluster
+
+    return on_cluster(client, Extent(0, 0))
+
+
+def _for_data(machines: Extent) -> float:
+    """Bytes that data may take; a worker needs some of its memory for itself."""
+    spared = MOST_SHARE * machines.memory - machines.workers * WORKER_BYTES
+    return max(min(MEMORY_SHARE * machines.memory, spared), 0.0) if machines.workers else MEMORY_SHARE * machines.memory
+
+
+def _on_this_machine(source: Source, memory: float) -> Any:
+    import dask
+
     blocks: list[Any] = []
     nbytes = source.nbytes
-    if not nbytes <= limit:  # too large as declared, or unknown: see what a block really weighs
+    if not nbytes <= memory and _must_be_weighed(source):
         blocks = list(dask.compute(source.blocks[0], optimize_graph=False))
         nbytes = blocks[0].nbytes * len(source.blocks)
-    if nbytes > limit:
-        return StreamingEngine(source)
+    if nbytes > memory:
+        return StreamingEngine(source, _room_here(memory))
     blocks += dask.compute(*source.blocks[len(blocks) :], optimize_graph=False)
     return LocalEngine(blocks)
 
 
-def _streaming(client: Any, source: Any) -> Any:
-    from .cluster import ClusterStreamingEngine
+def _room_here(memory: float) -> Room:
+    """For the data in this process; nothing is read ahead where one thread is asked to do everything."""
+    import dask
 
-    return ClusterStreamingEngine(client, source)
+    alone = dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded")
+    here = process_bytes()
+    ahead = 0.0 if alone else here + memory * AHEAD_SHARE / KEEP_SHARE
+    return Room(memory, here + memory, ahead, os.cpu_count() or 1)
 
 
-def _on_cluster(client: Any, source: Any) -> Any:
-    from .cluster import ClusterEngine, ClusterStreamingEngine, load_blocks, on_cluster, wait
+def _must_be_weighed(source: Source) -> bool:
+    """Whether a block has to be loaded to know what the blocks weigh."""
+    return source.extent.sparse or math.isnan(source.extent.n_rows)
 
-    limit = MEMORY_SHARE * on_cluster(client, source.extent).memory
-    if source.nbytes <= limit or futures_in(source.inputs):
-        return ClusterEngine(client, source)
-    # Too large as declared (a sparse array declares its dense size), or unknown: see what a few blocks really weigh.
-    probe = load_blocks(client, source, range(min(len(source.blocks), max(1, sum(client.nthreads().values())))))
+
+def _streaming(client: Any, source: Source, *, keep: bool) -> Any:
+    from .cluster_streaming import ClusterStreamingEngine
+
+    return ClusterStreamingEngine(client, source, keep=keep)
+
+
+def _on_cluster(client: Any, source: Source, machines: Extent, memory: float) -> Any:
+    from .cluster import ClusterEngine, load_blocks
+    from .health import wait
+
+    extent = source.extent._replace(workers=machines.workers, threads=machines.threads, memory=machines.memory)
+    if source.nbytes <= memory or source.loaded:
+        return ClusterEngine(client, source, extent)
+    if not _must_be_weighed(source):
+        return _streaming(client, source, keep=True)
+    # A sparse array declares its dense size: see what a few blocks really weigh.
+    probe = load_blocks(client, source, range(min(len(source.blocks), max(1, extent.threads))))
     wait(client, list(probe.values()))
     nbytes = sum(client.nbytes([f.key for f in probe.values()], summary=False).values())
-    if nbytes / len(probe) * len(source.blocks) > limit:
-        return ClusterStreamingEngine(client, source)
-    return ClusterEngine(client, source, probe)
+    if nbytes / len(probe) * len(source.blocks) > memory:
+        return _streaming(client, source, keep=True)
+    return ClusterEngine(client, source, extent, probe)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 from threadpoolctl import ThreadpoolController
@@ -14,9 +13,6 @@ _lock = threading.Lock()
 _users = 0
 _limit = ExitStack()
 _controller: ThreadpoolController | None = None
-# The limit of OpenBLAS belongs to the thread that set it: threadpoolctl lets no other thread lift it. Tasks come and
-# go on many threads, so one thread that stays sets it and lifts it for all of them.
-_keeper = ThreadPoolExecutor(1, thread_name_prefix="dask_gd-blas")
 
 
 @contextmanager
@@ -29,7 +25,7 @@ def one_blas_thread() -> Iterator[None]:
     global _users
     with _lock:
         if _users == 0:
-            _keeper.submit(_set).result()
+            _set()
         _users += 1
     try:
         yield
@@ -37,14 +33,13 @@ def one_blas_thread() -> Iterator[None]:
         with _lock:
             _users -= 1
             if _users == 0:
-                _keeper.submit(_limit.close).result()
+                _lift()
 
 
 def _forget() -> None:
-    """A forked child has the module but not the keeper's thread."""
-    global _lock, _users, _limit, _keeper
+    """A forked child has the module but not the tasks that were inside."""
+    global _lock, _users, _limit
     _lock, _users, _limit = threading.Lock(), 0, ExitStack()
-    _keeper = ThreadPoolExecutor(1, thread_name_prefix="dask_gd-blas")
 
 
 if hasattr(os, "register_at_fork"):
@@ -54,5 +49,24 @@ if hasattr(os, "register_at_fork"):
 def _set() -> None:
     global _controller
     if _controller is None:
+        import scipy.linalg  # noqa: F401  # SciPy's BLAS, which compiled code calls: only what is loaded is limited
+
         _controller = ThreadpoolController()
+    _release(_controller)
     _limit.enter_context(_controller.limit(limits=1, user_api="blas"))
+
+
+def _lift() -> None:
+    assert _controller is not None
+    _release(_controller)
+    _limit.close()
+    _release(_controller)
+
+
+def _release(controller: ThreadpoolController) -> None:
+    """Make the limit of OpenBLAS nobody's: threadpoolctl 3.7 gives it to the thread that sets it, and to others their
+    calls do nothing, but the last task out may be on another thread than the first one in."""
+    for library in controller.lib_controllers:
+        release = getattr(library, "clear_controlling_thread", None)
+        if release is not None:
+            release(force=True)

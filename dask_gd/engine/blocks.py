@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 import sys
+import uuid
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 
+from ..arrays import alike, cast, concat, is_device_array, namespace, numpy_dtype, to_numpy
 from ..exceptions import DataError
 from ..protocol import Array, Block, Extent
 
@@ -23,7 +26,10 @@ class Source(NamedTuple):
 
     blocks: list[Any]  # Delayed objects, each yielding one Block
     extent: Extent
-    inputs: tuple[Any, ...]  # the dask collections the blocks are made of
+    calls: list[tuple[Any, ...]]  # what makes each block: make_block, its number, the keys of X's chunks …
+    inputs: tuple[Any, ...]  # … of these collections
+    held: dict[Any, Any]  # key -> future of everything they are made of that is on a cluster already
+    loaded: bool  # X is
 
     @property
     def nbytes(self) -> float:
@@ -51,6 +57,46 @@ def as_dask_array(value: Any) -> Any:
         return value.to_dask_array()
 
 
+def frames_as_arrays(X: Any, *vectors: Any) -> tuple[Any, ...]:
+    """Dask frames and series as dask arrays; those made of one frame, partition by partition, are read together.
+
+    Each by itself, Dask would read the same files once for each, and might join partitions of the narrow ones: with
+    other chunks then.
+    """
+    chosen = [v for v in vectors if is_dask_frame(v) and v.npartitions == X.npartitions and v.ndim <= 2]
+    frames = [X, *chosen]
+    if not is_dask_frame(X) or not chosen or len({id(leaf) for f in frames for leaf in _leaves(f)}) > 1:
+        return tuple(as_dask_array(v) if is_dask(v) else v for v in (X, *vectors))
+    import dask.array as da
+    import dask.dataframe as dd
+    from dask.base import tokenize
+
+    together = dd.map_partitions(
+        _values, *frames, align_dataframes=False, enforce_metadata=False, meta=X._meta
+    ).optimize()
+    graph, keys = dict(together.__dask_graph__()), together.__dask_keys__()
+    name = f"values-{tokenize(keys)}"
+    arrays = []
+    for j, frame in enumerate(frames):
+        meta = np.asarray(frame._meta.to_numpy())
+        own = f"{name}-{j}"
+        tail = (0,) * (meta.ndim - 1)
+        graph.update({(own, i, *tail): (itemgetter(j), key) for i, key in enumerate(keys)})
+        chunks = ((math.nan,) * len(keys), *((n,) for n in meta.shape[1:]))
+        arrays.append(da.Array(graph, own, chunks, meta=meta))
+    found = iter(arrays[1:])
+    return arrays[0], *(next(found) if any(v is c for c in chosen) else v for v in vectors)
+
+
+def _leaves(frame: Any) -> list[Any]:
+    """What a frame is read from."""
+    return [expression for expression in frame.expr.walk() if not expression.dependencies()]
+
+
+def _values(*frames: Any) -> tuple[Array, ...]:
+    return tuple(np.asarray(frame.to_numpy()) for frame in frames)
+
+
 def float_dtype(dtype: Any) -> np.dtype:
     """float32 stays float32, all else is float64, as in scikit-learn."""
     return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
@@ -59,7 +105,7 @@ def float_dtype(dtype: Any) -> np.dtype:
 def make_block(
     index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, targets: str, fold: Any = None
 ) -> Block:
-    """Fuse the pieces of one row chunk; the column chunks of X are joined.
+    """Fuse the pieces of one row chunk; the column chunks of X are joined, and all others go to where X is.
 
     Raises
     ------
@@ -67,12 +113,13 @@ def make_block(
         Naming the block, when a piece cannot be read as numbers.
     """
     try:
+        X = as_float_matrix(columns)
         return Block(
             index,
-            as_float_matrix(columns),
-            as_targets(y, targets),
-            None if weight is None else _as_vector(weight, "sample_weight"),
-            None if offset is None else _as_vector(offset, "offset"),
+            X,
+            as_targets(y, targets, X),
+            None if weight is None else _as_vector(weight, "sample_weight", X),
+            None if offset is None else _as_vector(offset, "offset", X),
             None if fold is None else np.ascontiguousarray(fold, dtype=np.intp),
         )
     except (ValueError, TypeError) as error:
@@ -80,7 +127,9 @@ def make_block(
 
 
 def as_float_matrix(columns: Sequence[Any]) -> Any:
-    """One C-contiguous float matrix, or a canonical CSR array, from the column chunks of X."""
+    """One C-contiguous float matrix, or a canonical CSR array, from the column chunks of X; in their library."""
+    if any(is_device_array(c) for c in columns):
+        return _as_device_matrix(columns[0] if len(columns) == 1 else concat(columns, axis=1))
     if any(sp.issparse(c) for c in columns):
         X = sp.csr_array(columns[0] if len(columns) == 1 else sp.hstack(columns, format="csr"))
         X = X.astype(float_dtype(X.dtype), copy=False)
@@ -92,34 +141,70 @@ def as_float_matrix(columns: Sequence[Any]) -> Any:
     return np.ascontiguousarray(X, dtype=float_dtype(X.dtype))
 
 
+def _as_device_matrix(X: Any) -> Any:
+    check_two_dimensions(X)
+    dtype = numpy_dtype(X)
+    if dtype.kind == "c":
+        raise ValueError("Complex data not supported")
+    contiguous = getattr(namespace(X), "ascontiguousarray", None)  # CuPy's, which knows orders
+    X = cast(X, float_dtype(dtype))
+    return X if contiguous is None else contiguous(X)
+
+
 def _numbers(values: Any) -> Any:
     """An array; in one of objects, pandas' NA becomes NaN."""
+    if is_device_array(values):
+        return values
     array = np.asarray(values)
     if array.dtype.kind != "O":
         return array
     return np.frompyfunc(lambda v: math.nan if type(v).__name__ == "NAType" else v, 1, 1)(array)
 
 
-def as_targets(y: Any, targets: str) -> Array:
-    """y as float64 for a regressor ("numbers"; "columns": it may have several), as it is for a classifier."""
+def as_targets(y: Any, targets: str, X: Any) -> Any:
+    """y as float64 for a regressor ("numbers"; "columns": it may have several), as it is for a classifier; where X is,
+    unless it holds labels that are no numbers."""
     numeric = targets != "labels"
-    y = _numbers(y) if numeric else np.asarray(y)
+    y = _numbers(y) if numeric or is_device_array(y) else np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1 and not (targets == "columns" and y.ndim == 2):
         raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
-    if y.dtype.kind == "c":
+    kind = numpy_dtype(y).kind
+    if kind == "c":
         raise ValueError("Complex data not supported")
-    return np.ascontiguousarray(y, dtype=np.float64) if numeric else y
+    if numeric:
+        return _placed(y, np.dtype(np.float64), X)
+    return alike(y, X) if kind in "biuf" else y
 
 
-def _as_vector(values: Any, name: str) -> Array:
+def _placed(values: Any, dtype: np.dtype, X: Any) -> Any:
+    """The numbers in this precision where X is."""
+    if is_device_array(values) or is_device_array(X):
+        return cast(alike(values, X), dtype)
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def _as_vector(values: Any, name: str, X: Any) -> Any:
     vector = _numbers(values)
     if vector.ndim == 2 and vector.shape[1] == 1:
         vector = vector[:, 0]
     if vector.ndim != 1:
         raise ValueError(f"{name} should be a 1d array, got an array of shape {vector.shape} instead.")
-    return np.ascontiguousarray(vector, dtype=float_dtype(vector.dtype))
+    return _placed(vector, float_dtype(numpy_dtype(vector)), X)
+
+
+def device_block(X: Any, y: Any, weight: Any, offset: Any, targets: str) -> Block:
+    """Data of which X is on a device, all brought there as one block.
+
+    Raises
+    ------
+    ValueError
+        What cannot be read as numbers.
+    """
+    check_two_dimensions(X)
+    check_features(X)
+    return make_block(0, [X], y, weight, offset, targets)
 
 
 def local_blocks(
@@ -130,8 +215,8 @@ def local_blocks(
     return [
         Block(
             i,
-            X if len(cuts) == 1 else X[cut],
-            y[cut],
+            X if len(cuts) == 1 else _cut_rows(X, cut),
+            y if len(cuts) == 1 else y[cut],
             None if weight is None else weight[cut],
             None if offset is None else offset[cut],
             None if fold is None else fold[cut],
@@ -140,9 +225,22 @@ def local_blocks(
     ]
 
 
+def _cut_rows(X: Any, rows: slice) -> Any:
+    """Some rows of an array in memory, whose numbers are shared and not copied."""
+    if isinstance(X, np.ndarray):
+        return X[rows]
+    ends = X.indptr[rows.start : rows.stop + 1]
+    entries = slice(ends[0], ends[-1])
+    part = sp.csr_array((len(ends) - 1, X.shape[1]), dtype=X.dtype)
+    part.data, part.indices, part.indptr = X.data[entries], X.indices[entries], ends - ends[0]  # its own way copies
+    return part
+
+
 def row_cuts(X: Any) -> list[slice]:
-    """How the rows of an array in memory are cut."""
+    """How the rows of an array in memory are cut; on a device, which works on all rows together, not at all."""
     n = X.shape[0]
+    if is_device_array(X):
+        return [slice(0, n)]
     size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
     rows = max(1, math.ceil(n / max(1, math.ceil(size / LOCAL_BLOCK_BYTES))))
     return [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
@@ -167,6 +265,12 @@ def check_two_dimensions(X: Any) -> None:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data with X.reshape(-1, 1).")
 
 
+def check_features(X: Any) -> None:
+    """Raise in scikit-learn's words where X has no column."""
+    if X.shape[1] == 0:
+        raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
+
+
 def fold_numbers(X: Any, sizes: Array) -> Any:
     """The fold of every row of X, folds of these sizes one after the other; lazy where X is."""
     ends = np.cumsum(sizes)
@@ -179,48 +283,77 @@ def fold_numbers(X: Any, sizes: Array) -> Any:
     return rows.map_blocks(partial(np.searchsorted, ends, side="right"), dtype=np.intp)
 
 
-def dask_blocks(X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold: Any = None) -> Source:
+def dask_blocks(
+    X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold: Any = None, memory: float = math.inf
+) -> Source:
     """Delayed blocks of a dask X; y, weights, offset and folds may be dask or in memory and chunked in any way.
+
+    ``memory``: bytes of X that may be loaded to find out how long its chunks are, where nothing else will do.
 
     Raises
     ------
     ValueError
         When known lengths disagree.
     """
-    import dask
+    from dask.core import flatten
 
-    X = as_dask_array(X)
+    from .graph import delayed_calls
+
+    X, y, weight, offset = frames_as_arrays(X, y, weight, offset)
     check_two_dimensions(X)
-    if X.shape[1] == 0:
-        raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
+    check_features(X)
     if X.dtype.kind == "c":
         raise ValueError("Complex data not supported")
     vectors = {"y": y, "sample_weight": weight, "offset": offset, "fold": fold}
     given: dict[str, Any] = {
-        name: as_dask_array(v) if is_dask(v) else np.asarray(v) for name, v in vectors.items() if v is not None
+        name: as_dask_array(v) if is_dask(v) else to_numpy(v) if is_device_array(v) else np.asarray(v)
+        for name, v in vectors.items()
+        if v is not None
     }
     if targets == "columns" and given["y"].ndim == 2 and not isinstance(given["y"], np.ndarray):
         given["y"] = given["y"].rechunk({1: -1})
-    X, given = _align(X, given, columns=targets == "columns")
+    X, given = _align(X, given, columns=targets == "columns", memory=memory)
     names = list(given)
-    optimised = dask.optimize(X, *given.values())  # jointly, or a chunk that both use would be loaded twice
-    X, given = optimised[0], dict(zip(names, optimised[1:], strict=True))
-    columns = X.to_delayed(optimize_graph=False)
-    pieces: dict[str, Any] = {name: v.to_delayed(optimize_graph=False).ravel() for name, v in given.items()}
-    make = dask.delayed(make_block, pure=False)
-    blocks = [
-        make(
+    held = {future.key: future for future in futures_in([X, *given.values()])}
+    loaded = bool(futures_in([X]))
+    X, *rest = _optimised([X, *given.values()])
+    given = dict(zip(names, rest, strict=True))
+    chunks = {name: list(flatten(v.__dask_keys__())) for name, v in {"X": X, **given}.items()}
+    width = X.numblocks[1]
+
+    def piece(name: str, i: int) -> Any:
+        return chunks[name][i] if name in chunks else None
+
+    name = f"block-{uuid.uuid4().hex[:10]}"
+    calls = {
+        f"{name}-{i}": (
+            make_block,
             i,
-            list(columns[i]),
-            pieces["y"][i],
-            pieces["sample_weight"][i] if weight is not None else None,
-            pieces["offset"][i] if offset is not None else None,
+            chunks["X"][i * width : (i + 1) * width],
+            *(piece(part, i) for part in ("y", "sample_weight", "offset")),
             targets,
-            pieces["fold"][i] if fold is not None else None,
+            piece("fold", i),
         )
         for i in range(X.numblocks[0])
-    ]
-    return Source(blocks, extent_of(X), (X, *given.values()))
+    }
+    inputs = (X, *given.values(), *delayed_calls(f"held-{name}", held, ()))
+    return Source(delayed_calls(name, calls, inputs), extent_of(X), list(calls.values()), inputs, held, loaded)
+
+
+def _optimised(arrays: list[Any]) -> list[Any]:
+    """The same arrays on one graph, optimised as one: ``dask.optimize`` gives each its own copy of what they share, so
+    that a chunk that X and y are both made of would be loaded twice."""
+    import dask.array as da
+    from dask.array.optimization import optimize
+    from dask.core import flatten
+    from dask.highlevelgraph import HighLevelGraph
+
+    merged = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
+    tasks = optimize(merged, list(flatten([array.__dask_keys__() for array in arrays])))
+    first, *others = dict.fromkeys(array.name for array in arrays)
+    layers = {first: dict(tasks)} | {name: {} for name in others}  # every array's name must be that of a layer
+    graph = HighLevelGraph(layers, {first: set()} | {name: {first} for name in others})
+    return [da.Array(graph, array.name, array.chunks, meta=array._meta) for array in arrays]
 
 
 def extent_of(X: Any) -> Extent:
@@ -232,10 +365,11 @@ def extent_of(X: Any) -> Extent:
     else:
         sparse, blocks = sp.issparse(X), len(row_cuts(X))
         density = X.nnz / max(X.shape[0] * X.shape[1], 1) if sparse else 1.0
-    return Extent(float(X.shape[0]), int(X.shape[1]), blocks, float_dtype(X.dtype).itemsize, sparse, density)
+    dtype = X.dtype if is_dask(X) else numpy_dtype(X)
+    return Extent(float(X.shape[0]), int(X.shape[1]), blocks, float_dtype(dtype).itemsize, sparse, density)
 
 
-def _align(X: Any, given: dict[str, Any], *, columns: bool) -> tuple[Any, dict[str, Any]]:
+def _align(X: Any, given: dict[str, Any], *, columns: bool, memory: float) -> tuple[Any, dict[str, Any]]:
     """Give every vector the row chunks of X. Chunk lengths are computed only where nothing else will do.
 
     ``columns``: y may have several.
@@ -263,13 +397,14 @@ def _align(X: Any, given: dict[str, Any], *, columns: bool) -> tuple[Any, dict[s
 
     if not all(settled(v) for v in given.values()):
         if not known(X):
-            X = X.persist()
+            if _weight(X) <= memory:
+                X = X.persist()
             X.compute_chunk_sizes()
         for name, v in given.items():
             if not isinstance(v, np.ndarray) and not known(v):
                 given[name] = v = v.persist()
                 v.compute_chunk_sizes()
-        return _align(X, given, columns=columns)
+        return _align(X, given, columns=columns, memory=memory)
     for name, v in given.items():
         if isinstance(v, np.ndarray):
             rows = X.chunks[0] if known(X) else (len(v),)
@@ -277,6 +412,13 @@ def _align(X: Any, given: dict[str, Any], *, columns: bool) -> tuple[Any, dict[s
         elif known(X) and known(v) and v.chunks[0] != X.chunks[0]:
             given[name] = v.rechunk({0: X.chunks[0]})
     return X, given
+
+
+def _weight(X: Any) -> float:
+    """Bytes of X, if all chunks weigh what the first does."""
+    first = X.blocks[0].compute()
+    nbytes = first.nbytes if isinstance(first, np.ndarray) else first.data.nbytes
+    return float(nbytes * X.numblocks[0])
 
 
 def map_row_chunks(function: Callable[..., Array], X: Any, offset: Any, *, width: int | None, dtype: Any) -> Any:
@@ -287,8 +429,6 @@ def map_row_chunks(function: Callable[..., Array], X: Any, offset: Any, *, width
     import dask.array as da
 
     X = as_dask_array(X)
-    if X.numblocks[1] > 1:
-        X = X.rechunk({1: -1})
     dtype = float_dtype(X.dtype) if dtype is None else dtype
     arrays = [X, "ij"]
     if offset is not None:
@@ -298,21 +438,29 @@ def map_row_chunks(function: Callable[..., Array], X: Any, offset: Any, *, width
                     "The chunk lengths of X are unknown, so an offset in memory cannot be cut to fit them: pass the "
                     "offset as a dask array with the same chunks, or call X.compute_chunk_sizes() first."
                 )
-            offset = da.from_array(np.asarray(offset), chunks=(X.chunks[0],))
+            offset = to_numpy(offset) if is_device_array(offset) else np.asarray(offset)
+            offset = da.from_array(offset, chunks=(X.chunks[0],))
         arrays += [as_dask_array(offset), "i"]
     return da.blockwise(
         partial(_on_rows, function),
         "i" if width is None else "ik",
         *arrays,
         new_axes=None if width is None else {"k": width},
-        concatenate=True,
+        concatenate=False,
         dtype=dtype,
-        meta=np.empty((0,) if width is None else (0, 0), dtype=dtype),
+        meta=_meta(X, (0,) if width is None else (0, 0), np.dtype(dtype)),
     )
 
 
-def _on_rows(function: Callable[..., Array], X: Any, offset: Any = None) -> Array:
-    return function(sp.csr_array(X) if sp.issparse(X) else np.asarray(X), offset)
+def _meta(X: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """An empty array of the kind that comes of the chunks of X: of theirs, if that can hold it."""
+    empty = np.empty(shape, dtype=dtype)
+    return alike(empty, X._meta) if dtype.kind in "biuf" else empty
+
+
+def _on_rows(function: Callable[..., Any], columns: list[Any], offset: Any = None) -> Any:
+    X = as_float_matrix(columns)
+    return function(X, None if offset is None else alike(offset, X))
 
 
 def futures_in(collections: Sequence[Any]) -> list[Any]:

@@ -11,31 +11,32 @@ from typing import Any, NamedTuple
 
 import dask
 import distributed
-from distributed.scheduler import KilledWorker
 
 from ..exceptions import FitInterrupted
 from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
 from .batch import BatchResult, Opaque, aligned, apply, cut_blocks, join_blocks, run_batch
 from .blocks import Source
-from .local import LocalEngine, StreamingEngine
+from .graph import task
+from .health import CLUSTER_LOST, describe, wait
+from .lane import open_lane, request
+from .local import LocalEngine
+from .placing import PARCELS_PER_THREAD, homes, place
 from .tree import Tree
 
 logger = logging.getLogger("dask_gd")
 
-PARCELS_PER_THREAD = 4  # a batch holds one to all of a thread's parcels
 BATCH_SECONDS = 0.1  # a batch that runs this long is worth a task of its own
 SMALL_BYTES = 32 * 2**20  # below this a whole fit in one task beats a round trip a sweep
 INLINE_BYTES = 64 * 2**10  # a larger kernel travels once, as a task of its own, and is fetched worker from worker
-UNEVEN = 1.1  # blocks move when a worker holds this much more than its share
-POLL_SECONDS = 5.0
-# The ways a cluster says that it lost the work, not that the work is wrong.
-CLUSTER_LOST = (KilledWorker, distributed.CancelledError, distributed.comm.CommClosedError, ConnectionError)
+RETRIES = 2  # of a load that raises
+LANE_SECONDS = BATCH_SECONDS  # a sweep that is shorter than this takes the fast lane …
+LANE_TROUBLES = 3  # … until it has failed so often
 
 
 class Parcel(NamedTuple):
     """Blocks that live together as one value on one worker."""
 
-    future: Any
+    value: Any  # Future; Delayed until something asks for it
     worker: str
     nbytes: int
 
@@ -50,13 +51,16 @@ class ClusterEngine:
     ----------
     client : distributed.Client
     source : Source
+    extent : Extent
+        Of the source and the cluster.
     loaded : dict of int to Future
         Blocks that are loaded already.
     """
 
-    def __init__(self, client: Any, source: Source, loaded: dict[int, Any] | None = None) -> None:
+    def __init__(self, client: Any, source: Source, extent: Extent, loaded: dict[int, Any] | None = None) -> None:
         self.client = client
         self.source = source
+        self.extent = extent
         self.resident = True
         self.transforms: list[Callable[[Block], Block]] = []
         self.n_sweeps = 0
@@ -64,43 +68,47 @@ class ClusterEngine:
         self._name = uuid.uuid4().hex[:10]
         self._round = 0
         self._seconds: dict[str, dict[str, float]] = {}  # kernel name -> worker -> seconds of its last sweep
+        self._latest = ""  # name of the latest kernel
         self._blocks = dict(loaded or {})
         self._parcels: list[Parcel] = []
+        self._stem = ""  # of the parcels' keys, which end in their numbers
         self._regrouped: tuple[list[frozenset[int]], Cut] | None = None  # after the transforms above …
         self._later: list[Callable[[Block], Block]] = []  # … and before these
-        self._threads: dict[str, int] = {}  # of each worker; asked again (7 ms) only when a round was disturbed
-
-    @property
-    def extent(self) -> Extent:
-        """The shape of the source and the size of the cluster."""
-        return on_cluster(self.client, self.source.extent)
+        self._threads: dict[str, int] = {}  # of each worker; asked again only when a round was disturbed
+        self._troubles = 0  # of the fast lane
 
     # -- residency -----------------------------------------------------------------------------------------------
 
     def load(self) -> None:
-        """Persist every block, where the scheduler finds room for it, and even out what it did not."""
-        missing = [i for i in range(len(self.source.blocks)) if i not in self._blocks]
-        self._blocks.update(load_blocks(self.client, self.source, missing))
-        futures = [self._blocks[i] for i in range(len(self.source.blocks))]
-        self._wait(futures)
-        nbytes = self.client.nbytes([f.key for f in futures], summary=False)
-        places = self.client.who_has(futures)
-        threads = self.client.nthreads()
-        homes = [(places.get(f.key) or (None,))[0] for f in futures]
-        plan = place([int(nbytes.get(f.key, 0)) for f in futures], homes, threads)
-        self._parcels, self._threads = [], threads
+        """Persist every block: where the chunks of X are, if they are on the cluster, else where the scheduler finds
+        room; and even out what is uneven."""
+        n = len(self.source.blocks)
+        known = None if self._blocks or self._round else homes(self.client, self.source)
+        blocks: list[Any]
+        inputs: tuple[Any, ...]
+        if known is not None:
+            places, nbytes = known
+            blocks, inputs = self.source.calls, self.source.inputs  # made by the tasks that make the parcels
+        else:
+            missing = [i for i in range(n) if i not in self._blocks]
+            self._blocks.update(load_blocks(self.client, self.source, missing))
+            blocks, inputs = [self._blocks[i] for i in range(n)], ()
+            wait(self.client, blocks)
+            sizes = self.client.nbytes([block.key for block in blocks], summary=False)
+            found = self.client.who_has(blocks)
+            places = [(found.get(block.key) or (None,))[0] for block in blocks]
+            nbytes = [int(sizes.get(block.key, 0)) for block in blocks]
+        self._threads = self.client.nthreads()
+        self.extent = self.extent._replace(workers=len(self._threads), threads=sum(self._threads.values()))
+        plan = place(nbytes, places, self._threads)
+        self._new_stem()
+        transforms = Opaque(self.transforms)
+        self._parcels = []
         for worker, groups in plan.items():
             for group in groups:
-                future = self.client.submit(
-                    pack,
-                    [futures[i] for i in group],
-                    self.transforms,
-                    key=f"parcel-{self._name}-{self._round}-{group[0]}",
-                    workers=[worker],
-                    allow_other_workers=True,
-                )
-                size = sum(int(nbytes.get(futures[i].key, 0)) for i in group)
-                self._parcels.append(Parcel(future, worker, size))
+                key = f"{self._stem}{len(self._parcels)}"
+                value = task(pack, [blocks[i] for i in group], transforms, key=key, worker=worker, inputs=inputs)
+                self._parcels.append(Parcel(value, worker, sum(nbytes[i] for i in group)))
         self._blocks = {}  # the parcels hold them now; a lost one is rebuilt from the graph
         if self._regrouped is not None:
             self._regroup()
@@ -130,56 +138,69 @@ class ClusterEngine:
         """What a thread holds is cut for every thread that is to hold something, and joined there."""
         assert self._regrouped is not None
         sources, cut = self._regrouped
-        self._round += 1
         self._threads = self.client.nthreads()
-        homes = [worker for worker, threads in self._threads.items() for _ in range(threads)]
-        count = min(len(sources), len(homes))
-        name = f"{self._name}-{self._round}"
+        workers = [worker for worker, threads in self._threads.items() for _ in range(threads)]
+        count = min(len(sources), len(workers))
         batches = self._batches("regroup")
-
-        def submit(function: Callable[..., Any], *values: Any, key: str, worker: str) -> Any:
-            return self.client.submit(function, *values, key=key, workers=[worker], allow_other_workers=True)
-
-        new = []
+        nbytes = self._parcels[0].nbytes
+        self._new_stem()
+        new: list[Parcel] = []
         for k in range(count):
             numbers = range(len(sources) * k // count, len(sources) * (k + 1) // count)
             wanted = Opaque({j: sources[j] for j in numbers})
+            name = f"{self._name}-{self._round}-{k}"
             cuts = [
-                submit(
+                task(
                     cut_parcels,
-                    [parcel.future for parcel in batch],
+                    [parcel.value for parcel in batch],
                     wanted,
-                    cut,
-                    key=f"cut-{name}-{i}-{k}",
+                    Opaque(cut),
+                    key=f"cut-{name}-{i}",
                     worker=batch[0].worker,
                 )
                 for i, batch in enumerate(batches)
             ]
-            worker = homes[len(homes) * k // count]
-            joined = submit(join_parcel, cuts, list(numbers), key=f"regroup-{name}-{k}", worker=worker)
+            worker = workers[len(workers) * k // count]
+            joined = task(join_parcel, cuts, list(numbers), key=f"regroup-{name}", worker=worker)
             parts = min(len(numbers), PARCELS_PER_THREAD)
             for i in range(parts):
                 held = slice(len(numbers) * i // parts, len(numbers) * (i + 1) // parts)
-                future = submit(take_blocks, joined, held, key=f"parcel-{name}-{k}-{i}", worker=worker)
-                new.append(Parcel(future, worker, self._parcels[0].nbytes))
-        self._wait([parcel.future for parcel in new])
+                value = task(take_blocks, joined, held, key=f"{self._stem}{len(new)}", worker=worker)
+                new.append(Parcel(value, worker, nbytes))
         self._parcels = new
+        self._ask([])
+        wait(self.client, [parcel.value for parcel in new])
 
     def _replace(self, transform: Callable[[Block], Block]) -> None:
-        self._round += 1
+        there = not self._lazy()
+        self._new_stem()
+        opaque = Opaque(transform)
         self._parcels = [
             parcel._replace(
-                future=self.client.submit(
-                    transform_parcel,
-                    parcel.future,
-                    transform,
-                    key=f"parcel-{self._name}-{self._round}-{i}",
-                    workers=[parcel.worker],
-                    allow_other_workers=True,
-                )
+                value=task(transform_parcel, parcel.value, opaque, key=f"{self._stem}{i}", worker=parcel.worker)
             )
             for i, parcel in enumerate(self._parcels)
         ]
+        if there:  # at work while the client does what comes before the next sweep
+            self._ask([])
+
+    def _new_stem(self) -> None:
+        self._round += 1
+        self._stem = f"parcel-{self._name}-{self._round}-"
+
+    def _lazy(self) -> list[int]:
+        """The parcels that nothing has asked for yet."""
+        return [i for i, parcel in enumerate(self._parcels) if not isinstance(parcel.value, distributed.Future)]
+
+    def _ask(self, tasks: list[Any]) -> list[Any]:
+        """Futures of tasks, in one message together with the parcels that nothing has asked for yet: the client sends
+        at intervals of 10 ms."""
+        lazy = self._lazy()
+        wanted = [*tasks, *(self._parcels[i].value for i in lazy)]
+        futures = self.client.compute(wanted, optimize_graph=False, retries=RETRIES)
+        for i, future in zip(lazy, futures[len(tasks) :], strict=True):
+            self._parcels[i] = self._parcels[i]._replace(value=future)
+        return list(futures[: len(tasks)])
 
     # -- sweeps --------------------------------------------------------------------------------------------------
 
@@ -192,50 +213,104 @@ class ClusterEngine:
             When the cluster lost the work twice.
         """
         started = time.perf_counter()
-        try:
-            results = self._attempt(kernel)
-        except CLUSTER_LOST as error:
-            logger.warning("sweep %d was lost (%s): loading the blocks again", self._round, describe(error))
-            try:
-                self.load()
-                results = self._attempt(kernel)
-            except CLUSTER_LOST as again:
-                raise FitInterrupted(
-                    f"The cluster lost sweep {self._round} twice: {describe(again)}. Start a cluster with more "
-                    "workers or memory and fit again; the error holds the coefficients reached so far."
-                ) from again
+        results = self._by_lane(kernel) if self._is_short(kernel) else None
+        tasks = 0
+        if results is None:
+            results = self._by_tasks(kernel)
+            tasks = len(results)
         tree = Tree(self.n_blocks)
         seconds = self._seconds[kernel.name] = {}
+        self._latest = kernel.name
         for result in results:
             tree.update(result.nodes)
             seconds[result.worker] = seconds.get(result.worker, 0.0) + result.seconds
         self.n_sweeps += 1
         self.cost = SweepCost(
-            time.perf_counter() - started, sum(r.rows for r in results), sum(r.nbytes for r in results), len(results)
+            time.perf_counter() - started, sum(r.rows for r in results), sum(r.nbytes for r in results), tasks
         )
         return tree.root
+
+    def _expected(self, name: str) -> float:
+        """Seconds that the slowest worker needed for such a kernel last time, or else for the latest of any kind."""
+        last = self._seconds.get(name) or self._seconds.get(self._latest) or {}
+        return max((seconds / self._threads.get(worker, 1) for worker, seconds in last.items()), default=float("inf"))
+
+    def _is_short(self, kernel: Kernel) -> bool:
+        """Whether the fixed cost of tasks would show: clocks may decide that, since it changes no bit."""
+        return (
+            self._troubles < LANE_TROUBLES
+            and self._expected(kernel.name) <= LANE_SECONDS
+            and dask.sizeof.sizeof(getattr(kernel, "points", None)) <= INLINE_BYTES
+        )
+
+    def _by_lane(self, kernel: Kernel) -> list[BatchResult] | None:
+        """The results from the fast lane; None if anything is in its way."""
+        if not self._threads:
+            self._locate()
+        if self._lazy():
+            return None
+        futures = [parcel.value for parcel in self._parcels]
+        pending = [future for future in futures if future.status == "pending"]
+        if pending:
+            wait(self.client, pending)
+        if any(future.status != "finished" for future in futures):
+            return None
+        numbers: dict[str, list[int]] = {}
+        for i, parcel in enumerate(self._parcels):
+            numbers.setdefault(parcel.worker, []).append(i)
+        began = time.perf_counter()
+        results = request(self.client, kernel, self._stem, numbers, self.n_blocks, self._expected(kernel.name))
+        if results is None:
+            self._troubles += 1
+            self._threads = {}  # look again who has what
+            logger.debug("sweep %d goes by tasks", self.n_sweeps + 1)
+            return None
+        logger.debug(
+            "sweep %d (%s): %d workers answered in %.1f ms, and computed %.1f ms",
+            self.n_sweeps + 1,
+            kernel.name,
+            len(results),
+            1e3 * (time.perf_counter() - began),
+            1e3 * max(result.seconds / self._threads.get(result.worker, 1) for result in results),
+        )
+        return results
+
+    def _by_tasks(self, kernel: Kernel) -> list[BatchResult]:
+        try:
+            return self._attempt(kernel)
+        except CLUSTER_LOST as error:
+            logger.warning("sweep %d was lost (%s): loading the blocks again", self.n_sweeps + 1, describe(error))
+        try:
+            self.load()
+            return self._attempt(kernel)
+        except CLUSTER_LOST as again:
+            raise FitInterrupted(
+                f"The cluster lost sweep {self.n_sweeps + 1} twice: {describe(again)}. Start a cluster with more "
+                "workers or memory and fit again; the error holds the coefficients reached so far."
+            ) from again
 
     def _attempt(self, kernel: Kernel) -> list[BatchResult]:
         self._round += 1
         prefix = f"{kernel.name}-{self._name}-{self._round}"
-        carried: Any = kernel
+        carried: Any = Opaque(kernel)
         if dask.sizeof.sizeof(getattr(kernel, "points", None)) > INLINE_BYTES:
-            carried = self.client.submit(carry, Opaque(kernel), key=f"carry-{prefix}")
+            carried = task(carry, carried, key=f"carry-{prefix}")
         batches = self._batches(kernel.name)
-        futures = [
-            self.client.submit(
-                run_parcels,
-                carried,
-                [parcel.future for parcel in batch],
-                self.n_blocks,
-                key=f"{prefix}-{i}",
-                workers=[batch[0].worker],
-                allow_other_workers=True,
-            )
-            for i, batch in enumerate(batches)
-        ]
+        futures = self._ask(
+            [
+                task(
+                    run_parcels,
+                    carried,
+                    [parcel.value for parcel in batch],
+                    self.n_blocks,
+                    key=f"{prefix}-{i}",
+                    worker=batch[0].worker,
+                )
+                for i, batch in enumerate(batches)
+            ]
+        )
         try:
-            self._wait(futures)
+            wait(self.client, futures)
             results = list(self.client.gather(futures))
         except BaseException:
             self._threads = {}
@@ -245,16 +320,20 @@ class ClusterEngine:
             self._threads = {}  # stolen, or its worker is gone: look again who has what before the next sweep
         return results
 
+    def _locate(self) -> None:
+        """Ask who has what."""
+        self._threads = self.client.nthreads()
+        there = [parcel.value for parcel in self._parcels if isinstance(parcel.value, distributed.Future)]
+        places = self.client.who_has(there) if there else {}
+        self._parcels = [
+            parcel._replace(worker=(places.get(parcel.value.key) or (parcel.worker,))[0]) for parcel in self._parcels
+        ]
+
     def _batches(self, name: str) -> list[list[Parcel]]:
         """The parcels of each worker in one to four batches a thread, by how long such a kernel ran last time."""
         last = self._seconds.get(name, {})
         if not self._threads:
-            self._threads = self.client.nthreads()
-            places = self.client.who_has([parcel.future for parcel in self._parcels])
-            self._parcels = [
-                parcel._replace(worker=(places.get(parcel.future.key) or (parcel.worker,))[0])
-                for parcel in self._parcels
-            ]
+            self._locate()
         by_worker: dict[str, list[Parcel]] = {}
         for parcel in self._parcels:
             by_worker.setdefault(parcel.worker, []).append(parcel)
@@ -266,9 +345,6 @@ class ClusterEngine:
             cuts = [len(parcels) * i // count for i in range(count + 1)]
             batches += [parcels[a:b] for a, b in pairwise(cuts)]
         return batches
-
-    def _wait(self, futures: list[Any]) -> None:
-        wait(self.client, futures)
 
     # -- a whole fit in one task ---------------------------------------------------------------------------------
 
@@ -283,12 +359,10 @@ class ClusterEngine:
         if interactive or not small:
             self.load()
             return job(self)
-        if not self._blocks:
-            self._blocks = load_blocks(self.client, self.source, range(len(self.source.blocks)))
-        blocks = [self._blocks[i] for i in range(len(self.source.blocks))]
-        future = self.client.submit(run_whole, job, blocks, key=f"fit-{self._name}", pure=False)
+        blocks = [self._blocks.get(i, call) for i, call in enumerate(self.source.calls)]
+        [future] = self._ask([task(run_whole, Opaque(job), blocks, key=f"fit-{self._name}", inputs=self.source.inputs)])
         try:
-            self._wait([future])
+            wait(self.client, [future])
             return self.client.gather(future)
         except CLUSTER_LOST as error:
             raise FitInterrupted(
@@ -301,7 +375,7 @@ class ClusterEngine:
 
     def _loaded_bytes(self) -> float:
         futures = list(self._blocks.values())
-        self._wait(futures)
+        wait(self.client, futures)
         return float(sum(self.client.nbytes([f.key for f in futures], summary=False).values()))
 
     def close(self) -> None:
@@ -310,142 +384,30 @@ class ClusterEngine:
         self._parcels = []
 
 
-class ClusterStreamingEngine(StreamingEngine):
-    """Streams from the source through the workers of one client."""
-
-    def __init__(self, client: Any, source: Source) -> None:
-        super().__init__(source)
-        self.client = client
-
-    @property
-    def extent(self) -> Extent:
-        """The shape of the source and the size of the cluster."""
-        return on_cluster(self.client, self.source.extent._replace(resident=False))
-
-    def _compute(self, tasks: list[Any]) -> Any:
-        futures = self.client.compute(tasks, optimize_graph=False, retries=2)
-        try:
-            wait(self.client, futures)
-            return self.client.gather(futures)
-        except CLUSTER_LOST as error:
-            raise FitInterrupted(
-                f"The cluster lost a sweep: {describe(error)}. Give the workers more memory or make the chunks smaller."
-            ) from error
-        except BaseException:
-            self.client.cancel(futures)
-            raise
-
-
-def on_cluster(client: Any, extent: Extent) -> Extent:
-    """With the workers, threads and memory of a cluster."""
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
-    limits = [worker["memory_limit"] for worker in workers]
-    memory = float(sum(limits)) if limits and all(limits) else float("inf")
-    return extent._replace(workers=len(limits), threads=sum(worker["nthreads"] for worker in workers), memory=memory)
-
-
 def load_blocks(client: Any, source: Source, indices: Iterable[int]) -> dict[int, Any]:
     """Start to load blocks; a load that raises is tried twice more."""
     indices = list(indices)
     if not indices:
         return {}
-    futures = client.compute([source.blocks[i] for i in indices], optimize_graph=False, retries=2)
+    futures = client.compute([source.blocks[i] for i in indices], optimize_graph=False, retries=RETRIES)
     return dict(zip(indices, futures, strict=True))
-
-
-def place(nbytes: list[int], homes: list[str | None], threads: dict[str, int]) -> dict[str, list[list[int]]]:
-    """Which worker keeps which blocks, in parcels: by bytes in proportion to threads, moving as little as possible.
-
-    A block stays at home unless its worker holds more than :data:`UNEVEN` of its share; the largest that fit move to
-    the emptiest worker.
-    """
-    total = sum(nbytes) or 1
-    workers = list(threads)
-    share = {w: max(total * threads[w] / sum(threads.values()), 1.0) for w in workers}
-    load = dict.fromkeys(workers, 0)
-    kept: dict[str, list[int]] = {w: [] for w in workers}
-    moving = []
-    for i, home in enumerate(homes):
-        if home in load:
-            kept[home].append(i)
-            load[home] += nbytes[i]
-        else:
-            moving.append(i)
-    for worker in workers:
-        for i in sorted(kept[worker], key=lambda i: -nbytes[i]):
-            emptiest = min(workers, key=lambda w: load[w] / share[w])
-            after = (load[emptiest] + nbytes[i]) / share[emptiest]
-            if load[worker] > UNEVEN * share[worker] and after < load[worker] / share[worker]:
-                kept[worker].remove(i)
-                load[worker] -= nbytes[i]
-                kept[emptiest].append(i)
-                load[emptiest] += nbytes[i]
-    for i in moving:
-        emptiest = min(workers, key=lambda w: load[w] / share[w])
-        kept[emptiest].append(i)
-        load[emptiest] += nbytes[i]
-    plan = {}
-    for worker, blocks in kept.items():
-        blocks.sort()
-        count = min(len(blocks), threads[worker] * PARCELS_PER_THREAD)
-        cuts = [len(blocks) * i // count for i in range(count + 1)] if count else [0]
-        plan[worker] = [blocks[a:b] for a, b in pairwise(cuts)]
-    return plan
-
-
-def wait(client: Any, futures: list[Any]) -> None:
-    """Wait for all futures, but not for a cluster that is gone.
-
-    Raises
-    ------
-    FitInterrupted
-        When the client is closed, or no worker is there for longer than the configuration
-        ``dask_gd.no-workers-timeout`` (seconds, 60 by default).
-    """
-    patience = float(dask.config.get("dask_gd.no-workers-timeout", 60.0))
-    began = time.monotonic()
-    alone_since: float | None = None
-    warned = False
-    while True:
-        try:
-            distributed.wait(futures, timeout=min(POLL_SECONDS, patience))
-            return
-        except TimeoutError:
-            now = time.monotonic()
-        if client.status not in ("running", "connecting"):
-            raise FitInterrupted(f"The client is {client.status}: connect to a cluster and fit again.")
-        alone_since = None if client.nthreads() else (alone_since or now)
-        if alone_since is not None and now - alone_since > patience:
-            raise FitInterrupted(
-                f"The cluster has had no worker for {patience:.0f} s: start workers and fit again "
-                "(dask config dask_gd.no-workers-timeout sets how long to wait)."
-            )
-        if now - began > 30 and not warned:
-            pending = [str(f.key) for f in futures if f.status == "pending"]
-            logger.warning("waiting %.0f s for %s …", now - began, ", ".join(pending[:3]))
-            warned = True
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line."""
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
 
 
 # -- tasks -----------------------------------------------------------------------------------------------------------
 
 
-def pack(blocks: list[Block], transforms: list[Callable[[Block], Block]]) -> tuple[Block, ...]:
+def pack(blocks: list[Block], transforms: Opaque) -> tuple[Block, ...]:
     """Blocks as one value; the arrays are shared with the blocks, not copied."""
-    return tuple(aligned(apply(transforms, block)) for block in blocks)
+    return tuple(aligned(apply(transforms.value, block)) for block in blocks)
 
 
-def transform_parcel(parcel: tuple[Block, ...], transform: Callable[[Block], Block]) -> tuple[Block, ...]:
-    return tuple(transform(block) for block in parcel)
+def transform_parcel(parcel: tuple[Block, ...], transform: Opaque) -> tuple[Block, ...]:
+    return tuple(transform.value(block) for block in parcel)
 
 
-def cut_parcels(parcels: list[tuple[Block, ...]], wanted: Opaque, cut: Cut) -> list[tuple[int, Block]]:
+def cut_parcels(parcels: list[tuple[Block, ...]], wanted: Opaque, cut: Opaque) -> list[tuple[int, Block]]:
     """The parts of some parcels that go into some new blocks."""
-    return cut_blocks((block for parcel in parcels for block in parcel), wanted.value, cut)
+    return cut_blocks((block for parcel in parcels for block in parcel), wanted.value, cut.value)
 
 
 def join_parcel(cuts: list[list[tuple[int, Block]]], numbers: list[int]) -> tuple[Block, ...]:
@@ -463,12 +425,15 @@ def carry(kernel: Opaque) -> Any:
     return kernel.value
 
 
-def run_parcels(kernel: Kernel, parcels: list[tuple[Block, ...]], n_blocks: int) -> BatchResult:
-    """One batch: a kernel over all blocks of some parcels."""
+def run_parcels(kernel: Any, parcels: list[tuple[Block, ...]], n_blocks: int) -> BatchResult:
+    """One batch: a kernel over all blocks of some parcels. Its worker may be asked for short sweeps from now on."""
+    kernel = kernel.value if isinstance(kernel, Opaque) else kernel
     result = run_batch(kernel, (block for parcel in parcels for block in parcel), n_blocks)
-    return result._replace(worker=distributed.get_worker().address)
+    worker = distributed.get_worker()
+    open_lane(worker)
+    return result._replace(worker=worker.address)
 
 
-def run_whole(job: Callable[[Engine], Any], blocks: list[Block]) -> Any:
+def run_whole(job: Opaque, blocks: list[Block]) -> Any:
     """A whole fit inside one task."""
-    return job(LocalEngine(blocks, serial=True))
+    return LocalEngine(blocks, serial=True).run(job.value)

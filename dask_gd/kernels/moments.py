@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
+from scipy.sparse import issparse
 
+from ..arrays import average, is_device_array, namespace, numpy_dtype, row_sums, to_numpy
 from ..losses import Loss
 from ..losses.base import REALS
 from ..protocol import Array, Block
+from .device import device_moments, weights_of
 from .rows import row_slices
 
 MAX_FEW_LABELS = 8  # up to here counting by comparison beats sorting
@@ -19,6 +22,7 @@ TYPICAL_ROWS = 256
 NO_WEIGHT = np.zeros(0)
 
 ColumnMoments: TypeAlias = tuple[Array, Array, float]  # mean and m2 of each column, sum of weights
+COMPILED_ENTRIES = 2**19  # of a sparse block; with fewer, loading machine code costs more than it saves
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ class MomentsKernel:
         if message is None:
             message = _value_problem(block, self.classification)
         given = None if self.loss is None or self.loss.targets == REALS else self.loss.targets
-        if message is None and given is not None and not given.holds(block.y).all():
+        if message is None and given is not None and not namespace(block.y).all(given.holds(block.y)):
             name = type(self.loss).__name__
             message = f"Some value(s) of y are out of the valid range of the loss {name}: y must be in {given}."
         return None if message is None else self._problem(block, message)
@@ -124,9 +128,10 @@ class MomentsKernel:
         weight = block.weight
         used, min_weight = block.n_rows, 1.0
         if weight is not None:
-            used, min_weight = int(np.count_nonzero(weight)), float(weight.min())
+            xp = namespace(weight)
+            used, min_weight = int(xp.count_nonzero(weight)), float(xp.min(weight))
             if min_weight == 0:
-                min_weight = float(weight.min(where=weight > 0, initial=np.inf))
+                min_weight = float(xp.min(xp.where(weight > 0, weight, np.inf)))
         y_mean: Any = 0.0
         y_m2: Any = 0.0
         binary = True
@@ -135,9 +140,9 @@ class MomentsKernel:
             classes = _count_labels(block.y, weight)
         elif total > 0:
             y_mean, y_m2 = _target_moments(block.y, weight, total)
-            binary = _binary(block.y[:TYPICAL_ROWS]) and _binary(block.y)
+            binary = _binary(block.y[:TYPICAL_ROWS, ...]) and _binary(block.y)
         X = block.X
-        nonzeros = X.size if isinstance(X, np.ndarray) else X.nnz
+        nonzeros = X.nnz if issparse(X) else X.shape[0] * X.shape[1]
         return Moments(
             block.n_rows,
             used,
@@ -150,14 +155,17 @@ class MomentsKernel:
             binary,
             classes,
             int(nonzeros),
-            not isinstance(X, np.ndarray),
-            X.dtype,
-            block.y.dtype,
+            issparse(X),
+            numpy_dtype(X),
+            numpy_dtype(block.y),
         )
 
 
 def _target_moments(y: Array, weight: Array | None, total: float) -> tuple[Any, Any]:
     """Mean of y and sum of squares about it, of each target."""
+    if is_device_array(y):
+        on_device = average(y, weight)
+        return to_numpy(on_device), to_numpy(average((y - on_device) ** 2, weight)) * total
     weight = None if weight is None else weight.astype(np.float64, copy=False)
     mean = y.mean(axis=0) if weight is None else weight @ y / total
     rest = y - mean
@@ -166,7 +174,7 @@ def _target_moments(y: Array, weight: Array | None, total: float) -> tuple[Any, 
 
 
 def _binary(y: Array) -> bool:
-    return bool(((y == 0) | (y == 1)).all())
+    return bool(namespace(y).all((y == 0) | (y == 1)))
 
 
 def _common(a: Any, b: Any) -> Any:
@@ -179,7 +187,7 @@ def _common(a: Any, b: Any) -> Any:
 def shape_problem(block: Block, n_features: int) -> str | None:
     """What is wrong with the lengths and widths of a block, in scikit-learn's words; None: nothing."""
     n, d = block.X.shape
-    lengths = [n] + [len(a) for a in (block.y, block.weight, block.offset, block.fold) if a is not None]
+    lengths = [n] + [a.shape[0] for a in (block.y, block.weight, block.offset, block.fold) if a is not None]
     if len(set(lengths)) > 1:
         return f"Found input variables with inconsistent numbers of samples: {lengths}"
     if d != n_features:
@@ -189,21 +197,23 @@ def shape_problem(block: Block, n_features: int) -> str | None:
 
 def _value_problem(block: Block, classification: bool) -> str | None:
     y, weight, offset = block.y, block.weight, block.offset
-    if y.dtype.kind == "f":
-        if not np.isfinite(y).all():
-            what = "NaN" if np.isnan(y).any() else f"infinity or a value too large for {y.dtype!r}"
+    kind, xp = numpy_dtype(y).kind, namespace(y)
+    if kind == "f":
+        if not xp.all(xp.isfinite(y)):
+            what = "NaN" if xp.any(xp.isnan(y)) else f"infinity or a value too large for {numpy_dtype(y)!r}"
             return f"Input y contains {what}."
-        if classification and (y != np.floor(y)).any():
+        if classification and xp.any(y != xp.floor(y)):
             return (
                 "Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects discrete "
                 "classes on a regression target with continuous values."
             )
-    elif y.dtype.kind == "O" and any(map(_missing, y)):
+    elif kind == "O" and any(map(_missing, y)):
         return "Input y contains NaN."
+    xp = namespace(block.X)
     for name, values in (("sample_weight", weight), ("offset", offset)):
-        if values is not None and not np.isfinite(values).all():
-            return f"Input {name} contains {'NaN' if np.isnan(values).any() else 'infinity'}."
-    if weight is not None and (weight < 0).any():
+        if values is not None and not xp.all(xp.isfinite(values)):
+            return f"Input {name} contains {'NaN' if xp.any(xp.isnan(values)) else 'infinity'}."
+    if weight is not None and xp.any(weight < 0):
         return "Negative values in data passed to `sample_weight`."
     return None
 
@@ -217,21 +227,25 @@ def _missing(label: Any) -> bool:
 
 def _name_nonfinite(X: Any) -> str:
     """Sklearn's words for NaN and infinity, with the first column that holds any and how many."""
-    data = X if isinstance(X, np.ndarray) else X.data
-    found, what = np.isnan(data), "NaN."
-    if not found.any():
-        found, what = np.isinf(data), f"infinity or a value too large for {X.dtype!r}."
-    if not found.any():
+    xp = namespace(X)
+    data = X.data if issparse(X) else X
+    found, what = xp.isnan(data), "NaN."
+    if not xp.any(found):
+        found, what = xp.isinf(data), f"infinity or a value too large for {numpy_dtype(X)!r}."
+    if not xp.any(found):
         return f"Input X contains {what} (their squares overflow float64)"
-    column = np.nonzero(found)[1] if isinstance(X, np.ndarray) else X.indices[found]
-    return f"Input X contains {what} ({np.count_nonzero(column == column.min())} in column {column.min()})"
+    counts = np.bincount(X.indices[found]) if issparse(X) else to_numpy(xp.count_nonzero(found, axis=0))
+    column = int(np.flatnonzero(counts)[0])
+    return f"Input X contains {what} ({counts[column]} in column {column})"
 
 
 def column_moments(X: Any, weight: Array | None) -> ColumnMoments:
     """Mean and centred sum of squares of each column, and the sum of weights; not finite where X is not."""
-    total = float(X.shape[0] if weight is None else weight.sum(dtype=np.float64))
+    total = float(X.shape[0] if weight is None else row_sums(weight))
     with np.errstate(over="ignore", invalid="ignore"):
-        if not isinstance(X, np.ndarray):
+        if is_device_array(X):
+            mean, m2 = device_moments(X, weight)
+        elif issparse(X):
             mean, m2 = _sparse_moments(X, weight)
         elif X.size >= COMPILED_SIZE and (code := machine_code()) is not None:
             mean, m2 = _compiled_moments(code, X, weight, total)
@@ -298,10 +312,17 @@ def _sliced_moments(X: Array, weight: Array | None, dtype: np.dtype) -> tuple[Ar
 
 def _sparse_moments(X: Any, weight: Array | None) -> tuple[Array, Array]:
     n, d = X.shape
-    data = X.data.astype(np.float64, copy=False)
     total = float(n if weight is None else weight.sum(dtype=np.float64))
     if total == 0:
         return np.zeros(d), np.zeros(d)
+    if X.nnz >= COMPILED_ENTRIES:
+        from ..compiled.jit import COMPILED
+
+        if COMPILED:
+            from ..compiled.sparse import csr_moments
+
+            return csr_moments(X, np.zeros(0) if weight is None else weight.astype(np.float64), total)
+    data = X.data.astype(np.float64, copy=False)
     s = np.ones_like(data) if weight is None else np.repeat(weight, np.diff(X.indptr)).astype(np.float64)
     mean = np.bincount(X.indices, weights=s * data, minlength=d) / total
     stored = np.bincount(X.indices, weights=s, minlength=d)
@@ -309,7 +330,9 @@ def _sparse_moments(X: Any, weight: Array | None) -> tuple[Array, Array]:
     return mean, m2 + np.maximum(total - stored, 0.0) * mean * mean
 
 
-def _count_labels(y: Array, weight: Array | None) -> dict[Any, float]:
+def _count_labels(y: Any, weight: Any) -> dict[Any, float]:
+    if is_device_array(y):
+        return weights_of(to_numpy(namespace(y).unique_values(y)).tolist(), y, weight)
     if weight is not None:
         used = weight > 0
         if not used.all():

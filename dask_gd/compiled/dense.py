@@ -1,0 +1,186 @@
+"""Loss, gradient and Hessian of a dense matrix in one read of it: a slice of rows is used again while it is in the
+cache."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from ..protocol import Array
+from .gram import ROWS, TILE, add_tiles, fill
+from .jit import COMPILED, EXACT, jit, numba
+from .pointwise import signature
+
+__all__ = ["FEW", "adder", "padded", "scale_rows"]
+
+FEW = 8  # models up to which products with one vector each beat one with a narrow matrix
+
+
+def either(array: Array, other: Array) -> Array:
+    """``array`` where both are of one dtype, else ``other``: which of them is known when this is compiled."""
+    return array if array.dtype == other.dtype else other
+
+
+if COMPILED:
+
+    @numba.extending.overload(either, inline="always")
+    def _either(array: Array, other: Array) -> Any:
+        def first(array: Array, other: Array) -> Any:
+            return array
+
+        def second(array: Array, other: Array) -> Any:
+            return other
+
+        return first if array.dtype == other.dtype else second
+
+
+def add_sums(
+    X: Array,
+    Y: Array,
+    weight: Array,
+    offset: Array,
+    W: Array,
+    b: Array,
+    pointwise: Any,
+    parameters: Array,
+    signed: bool,
+    classes: int,
+    rows: int,
+    gradient: bool,
+    value: Array,
+    grad_w: Array,
+    grad_b: Array,
+    grams: Array,
+) -> None:
+    """Add to ``value`` (t,), ``grad_w`` (m, d), ``grad_b`` (m,) and, unless empty, ``grams`` the sums over all rows.
+
+    ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p.
+
+    X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,); ``rows`` are worked on at a time. With
+    ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses that of Y,
+    sums float64.
+    """
+    n, d = X.shape
+    m = len(W)
+    q = classes if classes else Y.shape[1]
+    weighted, shifted = len(weight) > 0, len(offset) > 0
+    rows = min(rows, n)
+    products = np.empty(m * rows, X.dtype)
+    margins = either(products, np.empty(m * rows, Y.dtype))
+    slopes = np.empty(m * rows, Y.dtype)
+    targets = np.empty(q * rows, Y.dtype)
+    weights = np.ones(rows, Y.dtype)
+    curved = len(grams) > 0
+    curves = np.empty(m * rows if curved else 0, Y.dtype)
+    root = np.empty(rows, X.dtype)
+    panel = np.zeros((grams.shape[1], ROWS), X.dtype)
+    shift = np.zeros(grams.shape[1], X.dtype)
+    part = np.empty((m, d), X.dtype)
+    one, zero = Y.dtype.type(1), Y.dtype.type(0)
+    for start in range(0, n, rows):
+        r = min(rows, n - start)
+        A = X[start : start + r]
+        product = products[: m * r].reshape(m, r)
+        eta = margins[: m * r].reshape(m, r)
+        first = slopes[: m * r].reshape(m, r)
+        second = curves[: m * r].reshape(m, r) if curved else curves.reshape(0, 0)
+        y = targets[: q * r].reshape(q, r)
+        if m <= FEW:
+            for j in range(m):
+                np.dot(A, W[j], product[j])
+        else:
+            np.dot(W, A.T, product)
+        if X.itemsize != Y.itemsize or shifted:
+            for j in range(m):
+                for i in range(r):
+                    eta[j, i] = product[j, i]
+                if shifted:
+                    for i in range(r):
+                        eta[j, i] += offset[start + i]
+        for j in range(q):
+            for i in range(r):
+                own = Y[start + i, 0 if classes else j]
+                if classes:
+                    own = one if own == j else zero
+                y[j, i] = own + own - one if signed else own
+        if weighted:
+            for i in range(r):
+                weights[i] = weight[start + i]
+        pointwise(y, eta, b, weights, parameters, value, grad_b, first, second)
+        if not gradient:
+            continue
+        slope = either(first, product)
+        if X.itemsize != Y.itemsize:
+            for j in range(m):
+                for i in range(r):
+                    slope[j, i] = first[j, i]
+        if m <= FEW:
+            for j in range(m):
+                np.dot(slope[j], A, part[j])
+        else:
+            np.dot(slope, A, part)
+        for j in range(m):
+            for i in range(d):
+                grad_w[j, i] += part[j, i]
+        if not curved:
+            continue
+        for j in range(m):
+            for i in range(r):
+                root[i] = np.sqrt(second[j, i])
+            for begin in range(0, r, ROWS):
+                count = min(ROWS, r - begin)
+                if count < ROWS:
+                    panel[:] = zero
+                for i in range(count):
+                    panel[d, i] = root[begin + i]
+                fill(panel, 0, A, begin, count, shift, root[begin:])
+                add_tiles(panel, grams[j])
+
+
+def scale(X: Array, factor: Array, out: Array) -> None:
+    """out = diag(√factor) X."""
+    for i in range(X.shape[0]):
+        root = np.sqrt(factor[i])
+        for j in range(X.shape[1]):
+            out[i, j] = X[i, j] * root
+
+
+def _read_only(real: Any, dimensions: int) -> Any:
+    return numba.types.Array(real, dimensions, "C", readonly=True)
+
+
+@cache
+def _adder(x: str, y: str) -> Any:
+    types = numba.types
+    real, precise = numba.from_dtype(np.dtype(x)), numba.from_dtype(np.dtype(y))
+    double, own = _read_only(numba.float64, 1), numba.float64
+    data = (_read_only(real, 2), _read_only(precise, 2), double, double)
+    loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64)
+    out = (types.int64, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1])
+    return jit(add_sums, types.void(*data, real[:, ::1], own[::1], *loss, *out))
+
+
+@cache
+def _scale(x: str) -> Any:
+    real = numba.from_dtype(np.dtype(x))
+    return jit(scale, numba.types.void(_read_only(real, 2), real[::1], real[:, ::1]), fastmath=EXACT)
+
+
+def adder(X: Array, Y: Array) -> Callable[..., None]:
+    """:func:`add_sums`, compiled for the precisions of X and Y."""
+    compiled: Callable[..., None] = _adder(X.dtype.char, Y.dtype.char)
+    return compiled
+
+
+def padded(columns: int) -> int:
+    """The sides of the ``grams`` of so many columns."""
+    return -(-(columns + 1) // TILE) * TILE
+
+
+def scale_rows(X: Array, factor: Array, out: Array) -> Array:
+    """diag(√factor) X, in ``out``."""
+    _scale(X.dtype.char)(X, factor, out)
+    return out
