@@ -1,4 +1,4 @@
-"""Products of columns: rows are turned over into a panel of columns, and products of short vectors summed in registers."""
+"""Products of columns: rows are turned over into panels of columns, and products of short vectors summed."""
 
 from __future__ import annotations
 
