@@ -289,7 +289,7 @@ class Objective:
         # A name of its own for each kind, so that Dask and the engine learn how long each runs.
         name = "hessian" if any("hess" in want for want, _ in stacks) else "gradient"
         # By the size of the data alone, so that the bits depend on nothing else.
-        compiled = self.moments.n_rows * self.free.shape[1] >= COMPILED_ENTRIES
+        compiled = self.moments.nonzeros >= COMPILED_ENTRIES
         of_points = LossKernel(self.loss, tuple(points), self.origin, name, exact, compiled)
         if not strides:
             return of_points

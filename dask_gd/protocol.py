@@ -11,6 +11,9 @@ from collections.abc import Callable, Generator, Sequence
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
+from scipy.sparse import issparse
+
+from .arrays import nbytes
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -126,7 +129,7 @@ class Block(NamedTuple):
     """One row chunk, held together as one value so that its parts can never part. ``None`` = not given."""
 
     index: int  # type: ignore[assignment]  # leaf of the summation tree
-    X: Any  # (n, d) C-contiguous float array or CSR matrix
+    X: Any  # (n, d) C-contiguous float array or CSR matrix; of another library than NumPy, so are y and the rest
     y: Any  # (n,) targets
     weight: Any = None  # (n,) sample weights
     offset: Any = None  # (n,) added to the margins
@@ -138,9 +141,8 @@ class Block(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        X = self.X
-        size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes + X.indptr.nbytes
-        return int(size + sum(a.nbytes for a in (self.y, self.weight, self.offset) if isinstance(a, np.ndarray)))
+        parts = (self.X.data, self.X.indices, self.X.indptr) if issparse(self.X) else (self.X,)
+        return sum(nbytes(a) for a in (*parts, self.y, self.weight, self.offset) if a is not None)
 
 
 class Points(NamedTuple):

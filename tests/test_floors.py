@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1] / "dask_gd"
 FLOORS = {
+    "arrays": 0,
     "protocol": 0,
     "losses": 0,
     "penalties": 0,
@@ -107,12 +108,22 @@ def test_scikit_learn_is_above_the_fit_loop(path):
 
 @pytest.mark.parametrize(
     "path",
-    [p for p in FILES if unit(p) in ("solvers", "losses", "penalties", "protocol")],
+    [p for p in FILES if unit(p) in ("solvers", "losses", "penalties", "protocol", "arrays")],
     ids=lambda p: str(p.relative_to(ROOT)),
 )
-def test_mathematics_needs_numpy_and_scipy_alone(path):
+def test_mathematics_needs_arrays_alone(path):
     tops = {name.split(".")[0] for name in outside(path)}
-    assert tops <= {"__future__", "collections", "dataclasses", "functools", "typing", "numpy", "scipy"}
+    assert tops <= {
+        "__future__",
+        "collections",
+        "dataclasses",
+        "functools",
+        "math",
+        "typing",
+        "numpy",
+        "scipy",
+        "array_api_compat",
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)

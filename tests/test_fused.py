@@ -130,6 +130,15 @@ def test_few_and_many_models(points, dtype):
     assert_alike(found, expected, 2e-5 if dtype == np.float32 else 1e-11)
 
 
+@pytest.mark.parametrize("d", [1, 3, 4, 50, 511, 512])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_hessians_of_narrow_and_wide_blocks(d, dtype):
+    loss = LOSSES["log_loss"]()
+    block, asked = problem(loss, dtype, n=1201, d=d, want=HESSIAN, scale=d**-0.5)
+    expected, found = both(loss, block, asked)
+    assert_alike(found, expected, 1e-5 if dtype == np.float32 else 1e-11)
+
+
 @pytest.mark.parametrize("n", [0, 1, 63, 4096, 4097])
 def test_any_number_of_rows(n):
     loss = LOSSES["poisson"]()

@@ -1,17 +1,20 @@
-"""Loss and gradient of a dense matrix in one read of it: each slice of rows is used twice while it is in the cache."""
+"""Loss, gradient and Hessian of a dense matrix in one read of it: a slice of rows is used again while it is in the
+cache."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from ..protocol import Array
+from .gram import ROWS, TILE, add_tiles, fill
 from .jit import COMPILED, EXACT, jit, numba
 from .pointwise import signature
 
-__all__ = ["FEW", "add_loss_and_gradient", "scale_rows"]
+__all__ = ["FEW", "adder", "padded", "scale_rows"]
 
 FEW = 8  # models up to which products with one vector each beat one with a narrow matrix
 
@@ -34,7 +37,7 @@ if COMPILED:
         return first if array.dtype == other.dtype else second
 
 
-def loss_and_gradient(
+def add_sums(
     X: Array,
     Y: Array,
     weight: Array,
@@ -50,8 +53,11 @@ def loss_and_gradient(
     value: Array,
     grad_w: Array,
     grad_b: Array,
+    grams: Array,
 ) -> None:
-    """Add to ``value`` (t,), ``grad_w`` (m, d) and ``grad_b`` (m,) the sums over all rows.
+    """Add to ``value`` (t,), ``grad_w`` (m, d), ``grad_b`` (m,) and, unless empty, ``grams`` the sums over all rows.
+
+    ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p.
 
     X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,); ``rows`` are worked on at a time. With
     ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses that of Y,
@@ -67,7 +73,11 @@ def loss_and_gradient(
     slopes = np.empty(m * rows, Y.dtype)
     targets = np.empty(q * rows, Y.dtype)
     weights = np.ones(rows, Y.dtype)
-    none = np.empty((0, 0), Y.dtype)
+    curved = len(grams) > 0
+    curves = np.empty(m * rows if curved else 0, Y.dtype)
+    root = np.empty(rows, X.dtype)
+    panel = np.zeros((grams.shape[1], ROWS), X.dtype)
+    shift = np.zeros(grams.shape[1], X.dtype)
     part = np.empty((m, d), X.dtype)
     one, zero = Y.dtype.type(1), Y.dtype.type(0)
     for start in range(0, n, rows):
@@ -76,6 +86,7 @@ def loss_and_gradient(
         product = products[: m * r].reshape(m, r)
         eta = margins[: m * r].reshape(m, r)
         first = slopes[: m * r].reshape(m, r)
+        second = curves[: m * r].reshape(m, r) if curved else curves.reshape(0, 0)
         y = targets[: q * r].reshape(q, r)
         if m <= FEW:
             for j in range(m):
@@ -98,7 +109,7 @@ def loss_and_gradient(
         if weighted:
             for i in range(r):
                 weights[i] = weight[start + i]
-        pointwise(y, eta, b, weights, parameters, value, grad_b, first, none)
+        pointwise(y, eta, b, weights, parameters, value, grad_b, first, second)
         if not gradient:
             continue
         slope = either(first, product)
@@ -114,6 +125,19 @@ def loss_and_gradient(
         for j in range(m):
             for i in range(d):
                 grad_w[j, i] += part[j, i]
+        if not curved:
+            continue
+        for j in range(m):
+            for i in range(r):
+                root[i] = np.sqrt(second[j, i])
+            for begin in range(0, r, ROWS):
+                count = min(ROWS, r - begin)
+                if count < ROWS:
+                    panel[:] = zero
+                for i in range(count):
+                    panel[d, i] = root[begin + i]
+                fill(panel, 0, A, begin, count, shift, root[begin:])
+                add_tiles(panel, grams[j])
 
 
 def scale(X: Array, factor: Array, out: Array) -> None:
@@ -129,14 +153,14 @@ def _read_only(real: Any, dimensions: int) -> Any:
 
 
 @cache
-def _loss_and_gradient(x: str, y: str) -> Any:
+def _adder(x: str, y: str) -> Any:
     types = numba.types
     real, precise = numba.from_dtype(np.dtype(x)), numba.from_dtype(np.dtype(y))
     double, own = _read_only(numba.float64, 1), numba.float64
     data = (_read_only(real, 2), _read_only(precise, 2), double, double)
     loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64)
-    out = (types.int64, types.boolean, own[::1], own[:, ::1], own[::1])
-    return jit(loss_and_gradient, types.void(*data, real[:, ::1], own[::1], *loss, *out))
+    out = (types.int64, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1])
+    return jit(add_sums, types.void(*data, real[:, ::1], own[::1], *loss, *out))
 
 
 @cache
@@ -145,9 +169,15 @@ def _scale(x: str) -> Any:
     return jit(scale, numba.types.void(_read_only(real, 2), real[::1], real[:, ::1]), fastmath=EXACT)
 
 
-def add_loss_and_gradient(X: Array, Y: Array, *rest: Any) -> None:
-    """:func:`loss_and_gradient`, compiled for the precisions of X and Y."""
-    _loss_and_gradient(X.dtype.char, Y.dtype.char)(X, Y, *rest)
+def adder(X: Array, Y: Array) -> Callable[..., None]:
+    """:func:`add_sums`, compiled for the precisions of X and Y."""
+    compiled: Callable[..., None] = _adder(X.dtype.char, Y.dtype.char)
+    return compiled
+
+
+def padded(columns: int) -> int:
+    """The sides of the ``grams`` of so many columns."""
+    return -(-(columns + 1) // TILE) * TILE
 
 
 def scale_rows(X: Array, factor: Array, out: Array) -> Array:

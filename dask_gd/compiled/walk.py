@@ -19,7 +19,7 @@ RESET = 1e-9  # below this the common scale of the coefficients is multiplied ou
 STEEPEST = 1e12  # no slope of a loss counts for more
 
 
-def prefetch(array: Array, index: int) -> None:
+def prefetch(array: Array, index: Any) -> None:
     """Nothing that Python could do."""
 
 

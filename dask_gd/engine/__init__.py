@@ -13,7 +13,9 @@ from ..protocol import Extent
 from .blocks import (
     Source,
     dask_blocks,
+    device_block,
     extent_of,
+    float_dtype,
     fold_numbers,
     futures_in,
     is_dask,
@@ -29,6 +31,8 @@ from .streaming import StreamingEngine
 __all__ = [
     "LocalEngine",
     "StreamingEngine",
+    "device_block",
+    "float_dtype",
     "fold_numbers",
     "is_dask",
     "is_dask_frame",
@@ -59,7 +63,7 @@ def open_engine(
 
     Parameters
     ----------
-    X : ndarray, CSR array (both checked by the caller) or dask collection of shape (n, d)
+    X : ndarray, array of a device, CSR array (all checked by the caller) or dask collection of shape (n, d)
     y, weight, offset : ndarray or dask collection of shape (n,), or None
     fold : ndarray or dask array of int of shape (n,), or None
         The test fold of each row.
@@ -79,7 +83,8 @@ def open_engine(
         client = _ambient_client(stack, (X, y, weight, offset))
         if client is not None:
             stack.enter_context(client.as_current())
-        machines, memory = _machines(client)  # on a cluster the scheduler is asked: once
+        machines = _machines(client)  # on a cluster the scheduler is asked: once
+        memory = _for_data(machines)
         source = dask_blocks(X, y, weight, offset, targets=targets, fold=fold, memory=memory)
         if client is None:
             engine = _on_this_machine(source, memory) if resident else StreamingEngine(source)
@@ -93,20 +98,13 @@ def open_engine(
 
 def survey(X: Any) -> Extent:
     """The shape of the data and of the machines that a fit would use; nothing is loaded."""
-    import psutil
-
     extent = extent_of(X)
     if not is_dask(X):
         return extent._replace(threads=os.cpu_count() or 1)
     with ExitStack() as stack:
-        client = _ambient_client(stack, (X,))
-        if client is None:
-            extent = extent._replace(threads=os.cpu_count() or 1, memory=float(psutil.virtual_memory().available))
-        else:
-            from .placing import on_cluster
-
-            extent = on_cluster(client, extent)
-    return extent._replace(resident=not extent.nbytes > MEMORY_SHARE * extent.memory)
+        machines = _machines(_ambient_client(stack, (X,)))
+    extent = extent._replace(workers=machines.workers, threads=machines.threads, memory=machines.memory)
+    return extent._replace(resident=not extent.nbytes > _for_data(machines))
 
 
 def _in_worker() -> bool:
@@ -146,18 +144,21 @@ def _ambient_client(stack: ExitStack, collections: tuple[Any, ...]) -> Any:
     return client
 
 
-def _machines(client: Any) -> tuple[Extent, float]:
-    """The workers, threads and memory there are, and bytes that data may take; a worker needs some for itself."""
+def _machines(client: Any) -> Extent:
+    """Of no data: workers, threads, memory."""
     if client is None:
         import psutil
 
-        memory = float(psutil.virtual_memory().available)
-        return Extent(0, 0, threads=os.cpu_count() or 1, memory=memory), MEMORY_SHARE * memory
+        return Extent(0, 0, threads=os.cpu_count() or 1, memory=float(psutil.virtual_memory().available))
     from .placing import on_cluster
 
-    machines = on_cluster(client, Extent(0, 0))
-    least = MOST_SHARE * machines.memory - machines.workers * WORKER_BYTES
-    return machines, max(min(MEMORY_SHARE * machines.memory, least), 0.0)
+    return on_cluster(client, Extent(0, 0))
+
+
+def _for_data(machines: Extent) -> float:
+    """Bytes that data may take; a worker needs some of its memory for itself."""
+    spared = MOST_SHARE * machines.memory - machines.workers * WORKER_BYTES
+    return max(min(MEMORY_SHARE * machines.memory, spared), 0.0) if machines.workers else MEMORY_SHARE * machines.memory
 
 
 def _on_this_machine(source: Source, memory: float) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from ..arrays import concat, is_device_array
 from ..protocol import Block, Cut, Kernel
 from .blas import one_blas_thread
 from .tree import Nodes, Tree
@@ -39,6 +40,8 @@ def run_batch(kernel: Kernel, blocks: Iterable[Block], n_blocks: int) -> BatchRe
 def aligned(block: Block) -> Block:
     """The block with its arrays where BLAS takes them: what came in a message may lie at any address, and NumPy then
     computes in a slow loop of its own, with other bits."""
+    if is_device_array(block.X):
+        return block
     return block._replace(
         X=_aligned_matrix(block.X),
         y=np.require(block.y, requirements="A"),
@@ -80,12 +83,12 @@ def join_blocks(index: int, parts: list[Block]) -> Block:
     if len(parts) == 1:
         return parts[0]._replace(index=index)
     matrices = [part.X for part in parts]
-    dense = all(isinstance(X, np.ndarray) for X in matrices)
-    X = np.concatenate(matrices) if dense else sp.csr_array(sp.vstack(matrices, format="csr"))
+    sparse = any(sp.issparse(X) for X in matrices)
+    X = sp.csr_array(sp.vstack(matrices, format="csr")) if sparse else concat(matrices)
 
     def join(name: str) -> Any:
         values = [getattr(part, name) for part in parts]
-        return None if values[0] is None else np.concatenate(values)
+        return None if values[0] is None else concat(values)
 
     return Block(index, X, join("y"), join("weight"), join("offset"))
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from ..arrays import alike, cast, concat, is_device_array, namespace, numpy_dtype, to_numpy
 from ..exceptions import DataError
 from ..protocol import Array, Block, Extent
 
@@ -104,7 +105,7 @@ def float_dtype(dtype: Any) -> np.dtype:
 def make_block(
     index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, targets: str, fold: Any = None
 ) -> Block:
-    """Fuse the pieces of one row chunk; the column chunks of X are joined.
+    """Fuse the pieces of one row chunk; the column chunks of X are joined, and all others go to where X is.
 
     Raises
     ------
@@ -112,12 +113,13 @@ def make_block(
         Naming the block, when a piece cannot be read as numbers.
     """
     try:
+        X = as_float_matrix(columns)
         return Block(
             index,
-            as_float_matrix(columns),
-            as_targets(y, targets),
-            None if weight is None else _as_vector(weight, "sample_weight"),
-            None if offset is None else _as_vector(offset, "offset"),
+            X,
+            as_targets(y, targets, X),
+            None if weight is None else _as_vector(weight, "sample_weight", X),
+            None if offset is None else _as_vector(offset, "offset", X),
             None if fold is None else np.ascontiguousarray(fold, dtype=np.intp),
         )
     except (ValueError, TypeError) as error:
@@ -125,7 +127,9 @@ def make_block(
 
 
 def as_float_matrix(columns: Sequence[Any]) -> Any:
-    """One C-contiguous float matrix, or a canonical CSR array, from the column chunks of X."""
+    """One C-contiguous float matrix, or a canonical CSR array, from the column chunks of X; in their library."""
+    if any(is_device_array(c) for c in columns):
+        return _as_device_matrix(columns[0] if len(columns) == 1 else concat(columns, axis=1))
     if any(sp.issparse(c) for c in columns):
         X = sp.csr_array(columns[0] if len(columns) == 1 else sp.hstack(columns, format="csr"))
         X = X.astype(float_dtype(X.dtype), copy=False)
@@ -137,34 +141,70 @@ def as_float_matrix(columns: Sequence[Any]) -> Any:
     return np.ascontiguousarray(X, dtype=float_dtype(X.dtype))
 
 
+def _as_device_matrix(X: Any) -> Any:
+    check_two_dimensions(X)
+    dtype = numpy_dtype(X)
+    if dtype.kind == "c":
+        raise ValueError("Complex data not supported")
+    contiguous = getattr(namespace(X), "ascontiguousarray", None)  # CuPy's, which knows orders
+    X = cast(X, float_dtype(dtype))
+    return X if contiguous is None else contiguous(X)
+
+
 def _numbers(values: Any) -> Any:
     """An array; in one of objects, pandas' NA becomes NaN."""
+    if is_device_array(values):
+        return values
     array = np.asarray(values)
     if array.dtype.kind != "O":
         return array
     return np.frompyfunc(lambda v: math.nan if type(v).__name__ == "NAType" else v, 1, 1)(array)
 
 
-def as_targets(y: Any, targets: str) -> Array:
-    """y as float64 for a regressor ("numbers"; "columns": it may have several), as it is for a classifier."""
+def as_targets(y: Any, targets: str, X: Any) -> Any:
+    """y as float64 for a regressor ("numbers"; "columns": it may have several), as it is for a classifier; where X is,
+    unless it holds labels that are no numbers."""
     numeric = targets != "labels"
-    y = _numbers(y) if numeric else np.asarray(y)
+    y = _numbers(y) if numeric or is_device_array(y) else np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.ndim != 1 and not (targets == "columns" and y.ndim == 2):
         raise ValueError(f"y should be a 1d array, got an array of shape {y.shape} instead.")
-    if y.dtype.kind == "c":
+    kind = numpy_dtype(y).kind
+    if kind == "c":
         raise ValueError("Complex data not supported")
-    return np.ascontiguousarray(y, dtype=np.float64) if numeric else y
+    if numeric:
+        return _placed(y, np.dtype(np.float64), X)
+    return alike(y, X) if kind in "biuf" else y
 
 
-def _as_vector(values: Any, name: str) -> Array:
+def _placed(values: Any, dtype: np.dtype, X: Any) -> Any:
+    """The numbers in this precision where X is."""
+    if is_device_array(values) or is_device_array(X):
+        return cast(alike(values, X), dtype)
+    return np.ascontiguousarray(values, dtype=dtype)
+
+
+def _as_vector(values: Any, name: str, X: Any) -> Any:
     vector = _numbers(values)
     if vector.ndim == 2 and vector.shape[1] == 1:
         vector = vector[:, 0]
     if vector.ndim != 1:
         raise ValueError(f"{name} should be a 1d array, got an array of shape {vector.shape} instead.")
-    return np.ascontiguousarray(vector, dtype=float_dtype(vector.dtype))
+    return _placed(vector, float_dtype(numpy_dtype(vector)), X)
+
+
+def device_block(X: Any, y: Any, weight: Any, offset: Any, targets: str) -> Block:
+    """Data of which X is on a device, all brought there as one block.
+
+    Raises
+    ------
+    ValueError
+        What cannot be read as numbers.
+    """
+    check_two_dimensions(X)
+    check_features(X)
+    return make_block(0, [X], y, weight, offset, targets)
 
 
 def local_blocks(
@@ -175,8 +215,8 @@ def local_blocks(
     return [
         Block(
             i,
-            X if len(cuts) == 1 else X[cut],
-            y[cut],
+            X if len(cuts) == 1 else _cut_rows(X, cut),
+            y if len(cuts) == 1 else y[cut],
             None if weight is None else weight[cut],
             None if offset is None else offset[cut],
             None if fold is None else fold[cut],
@@ -185,9 +225,22 @@ def local_blocks(
     ]
 
 
+def _cut_rows(X: Any, rows: slice) -> Any:
+    """Some rows of an array in memory, whose numbers are shared and not copied."""
+    if isinstance(X, np.ndarray):
+        return X[rows]
+    ends = X.indptr[rows.start : rows.stop + 1]
+    entries = slice(ends[0], ends[-1])
+    part = sp.csr_array((len(ends) - 1, X.shape[1]), dtype=X.dtype)
+    part.data, part.indices, part.indptr = X.data[entries], X.indices[entries], ends - ends[0]  # its own way copies
+    return part
+
+
 def row_cuts(X: Any) -> list[slice]:
-    """How the rows of an array in memory are cut."""
+    """How the rows of an array in memory are cut; on a device, which works on all rows together, not at all."""
     n = X.shape[0]
+    if is_device_array(X):
+        return [slice(0, n)]
     size = X.nbytes if isinstance(X, np.ndarray) else X.data.nbytes + X.indices.nbytes
     rows = max(1, math.ceil(n / max(1, math.ceil(size / LOCAL_BLOCK_BYTES))))
     return [slice(start, start + rows) for start in range(0, n, rows)] or [slice(0, 0)]
@@ -210,6 +263,12 @@ def check_two_dimensions(X: Any) -> None:
     """Raise in scikit-learn's words where X is no matrix."""
     if X.ndim != 2:
         raise ValueError(f"Expected 2D array, got {X.ndim}D array instead. Reshape your data with X.reshape(-1, 1).")
+
+
+def check_features(X: Any) -> None:
+    """Raise in scikit-learn's words where X has no column."""
+    if X.shape[1] == 0:
+        raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
 
 
 def fold_numbers(X: Any, sizes: Array) -> Any:
@@ -242,13 +301,14 @@ def dask_blocks(
 
     X, y, weight, offset = frames_as_arrays(X, y, weight, offset)
     check_two_dimensions(X)
-    if X.shape[1] == 0:
-        raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
+    check_features(X)
     if X.dtype.kind == "c":
         raise ValueError("Complex data not supported")
     vectors = {"y": y, "sample_weight": weight, "offset": offset, "fold": fold}
     given: dict[str, Any] = {
-        name: as_dask_array(v) if is_dask(v) else np.asarray(v) for name, v in vectors.items() if v is not None
+        name: as_dask_array(v) if is_dask(v) else to_numpy(v) if is_device_array(v) else np.asarray(v)
+        for name, v in vectors.items()
+        if v is not None
     }
     if targets == "columns" and given["y"].ndim == 2 and not isinstance(given["y"], np.ndarray):
         given["y"] = given["y"].rechunk({1: -1})
@@ -305,7 +365,8 @@ def extent_of(X: Any) -> Extent:
     else:
         sparse, blocks = sp.issparse(X), len(row_cuts(X))
         density = X.nnz / max(X.shape[0] * X.shape[1], 1) if sparse else 1.0
-    return Extent(float(X.shape[0]), int(X.shape[1]), blocks, float_dtype(X.dtype).itemsize, sparse, density)
+    dtype = X.dtype if is_dask(X) else numpy_dtype(X)
+    return Extent(float(X.shape[0]), int(X.shape[1]), blocks, float_dtype(dtype).itemsize, sparse, density)
 
 
 def _align(X: Any, given: dict[str, Any], *, columns: bool, memory: float) -> tuple[Any, dict[str, Any]]:
@@ -368,8 +429,6 @@ def map_row_chunks(function: Callable[..., Array], X: Any, offset: Any, *, width
     import dask.array as da
 
     X = as_dask_array(X)
-    if X.numblocks[1] > 1:
-        X = X.rechunk({1: -1})
     dtype = float_dtype(X.dtype) if dtype is None else dtype
     arrays = [X, "ij"]
     if offset is not None:
@@ -379,21 +438,29 @@ def map_row_chunks(function: Callable[..., Array], X: Any, offset: Any, *, width
                     "The chunk lengths of X are unknown, so an offset in memory cannot be cut to fit them: pass the "
                     "offset as a dask array with the same chunks, or call X.compute_chunk_sizes() first."
                 )
-            offset = da.from_array(np.asarray(offset), chunks=(X.chunks[0],))
+            offset = to_numpy(offset) if is_device_array(offset) else np.asarray(offset)
+            offset = da.from_array(offset, chunks=(X.chunks[0],))
         arrays += [as_dask_array(offset), "i"]
     return da.blockwise(
         partial(_on_rows, function),
         "i" if width is None else "ik",
         *arrays,
         new_axes=None if width is None else {"k": width},
-        concatenate=True,
+        concatenate=False,
         dtype=dtype,
-        meta=np.empty((0,) if width is None else (0, 0), dtype=dtype),
+        meta=_meta(X, (0,) if width is None else (0, 0), np.dtype(dtype)),
     )
 
 
-def _on_rows(function: Callable[..., Array], X: Any, offset: Any = None) -> Array:
-    return function(sp.csr_array(X) if sp.issparse(X) else np.asarray(X), offset)
+def _meta(X: Any, shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    """An empty array of the kind that comes of the chunks of X: of theirs, if that can hold it."""
+    empty = np.empty(shape, dtype=dtype)
+    return alike(empty, X._meta) if dtype.kind in "biuf" else empty
+
+
+def _on_rows(function: Callable[..., Any], columns: list[Any], offset: Any = None) -> Any:
+    X = as_float_matrix(columns)
+    return function(X, None if offset is None else alike(offset, X))
 
 
 def futures_in(collections: Sequence[Any]) -> list[Any]:

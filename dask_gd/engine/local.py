@@ -9,8 +9,9 @@ from itertools import pairwise
 from typing import Any
 
 import dask
-import numpy as np
+from scipy.sparse import issparse
 
+from ..arrays import numpy_dtype
 from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
 from .batch import (
     Opaque,
@@ -49,12 +50,12 @@ class LocalEngine:
         """The shape of the blocks."""
         first = self.blocks[0].X
         rows = sum(block.n_rows for block in self.blocks)
-        sparse = not isinstance(first, np.ndarray)
+        sparse = issparse(first)
         stored = sum(block.X.nnz for block in self.blocks) if sparse else 0
         density = stored / max(rows * first.shape[1], 1) if sparse else 1.0
         threads = 1 if self.serial else os.cpu_count() or 1
         return Extent(
-            float(rows), first.shape[1], len(self.blocks), first.dtype.itemsize, sparse, density, threads=threads
+            float(rows), first.shape[1], len(self.blocks), numpy_dtype(first).itemsize, sparse, density, threads=threads
         )
 
     def sweep(self, kernel: Kernel) -> Any:

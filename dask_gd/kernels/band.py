@@ -8,8 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
+from ..arrays import alike, cast, namespace, to_numpy, zeros
 from ..losses import Loss
 from ..protocol import Array, Block
+from .device import DOUBLE
+from .rows import in_main_memory, take_block
 
 
 class BandSums(NamedTuple):
@@ -50,19 +53,26 @@ class BandKernel:
     name: str = "band"
 
     def __call__(self, block: Block) -> BandSums:
-        n = block.n_rows
-        weight = np.ones(n) if block.weight is None else block.weight.astype(np.float64)
+        X, xp = cast(block.X, DOUBLE), namespace(block.X)
+        weight = zeros(block.n_rows, X) + 1 if block.weight is None else cast(block.weight, DOUBLE)
         y = block.y if block.offset is None else block.y - block.offset
-        eta = block.X @ self.coef + self.intercept
-        inside = (np.abs(y - eta) <= self.width) & (weight > 0)
-        count = int(np.count_nonzero(inside))
+        eta = X @ alike(self.coef, X) + self.intercept
+        inside = (xp.abs(y - eta) <= self.width) & (weight > 0)
+        count = int(xp.count_nonzero(inside))
         if not self.collect:
             return BandSums(count, None, np.zeros(0), np.zeros(0), 0.0, np.zeros(0), 0.0)
         out = self.loss.derivatives(y, eta, 1)
         assert out.first is not None
-        slope = np.where(inside, 0.0, weight * out.first)
-        constant = float(np.sum(np.where(inside, 0.0, weight * out.value) - slope * eta))
-        rows = np.flatnonzero(inside)
+        slope = xp.where(inside, 0.0, weight * out.first)
+        constant = float(xp.sum(xp.where(inside, 0.0, weight * out.value) - slope * eta))
+        rows = xp.nonzero(inside)[0]
+        collected = in_main_memory(take_block(Block(block.index, block.X, y, weight), rows))
         return BandSums(
-            count, block.X[rows], y[rows], weight[rows], constant, np.asarray(slope @ block.X), float(slope.sum())
+            count,
+            collected.X,
+            collected.y,
+            collected.weight,
+            constant,
+            to_numpy(slope @ X),
+            float(xp.sum(slope)),
         )

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import is_device_array
 from ..losses import (
     EpsilonInsensitive,
     Hinge,
@@ -117,6 +118,11 @@ def walkable(loss: Loss) -> tuple[int, float, bool]:
 
 def _rows(X: Any) -> tuple[Array, Array, Array, int]:
     """Values, indices, row starts and (of a dense matrix) the width."""
+    if is_device_array(X):
+        raise ValueError(
+            "A walk over single rows needs X in main memory: take mode='synchronous', whose mini-batches are computed "
+            "where X is, or hand over NumPy arrays."
+        )
     if isinstance(X, np.ndarray):
         return X.ravel(), NO_INDICES, NO_INDICES, X.shape[1]
     return X.data, X.indices, X.indptr, 0

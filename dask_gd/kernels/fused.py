@@ -1,4 +1,4 @@
-"""The sums of a loss by machine code: the twin of the reference in :mod:`.loss`, for large dense blocks.
+"""The sums of a loss by machine code: the twin of the reference in :mod:`.loss`, for large blocks.
 
 Value and gradient are one compiled loop over the block. Where second derivatives are asked for, slices of rows go
 through the compiled loss and then to BLAS.
@@ -9,23 +9,31 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
 from ..losses import Loss
 from ..protocol import DIAGONAL, GRADIENT, PRODUCT, VALUE, Array, Block, Points, PointSums
+from .fused_csr import fused_csr_sums
 from .rows import row_slices
 
 NOTHING = np.zeros(0)
+NO_GRAMS = np.zeros((0, 0, 0))
+TILED = 512  # columns up to which products of columns are summed in registers; beyond, BLAS cuts its work better
 
 
 def fused_sums(
     loss: Loss, asked: list[Points], block: Block, origin: Array | None, exact: bool
 ) -> list[PointSums] | None:
     """The sums for each of the points; None where this loss or this block has no compiled twin."""
+    X = block.X
+    if X.shape[0] == 0:
+        return None
+    if issparse(X):
+        return fused_csr_sums(loss, asked, block)
+    if not isinstance(X, np.ndarray):  # on a device
+        return None
     from ..compiled.pointwise import twin_of  # imports Numba
 
-    X = block.X
-    if not isinstance(X, np.ndarray) or X.shape[0] == 0:
-        return None
     dtype = np.dtype(np.float64) if exact else X.dtype
     # Margins of a float32 X are formed in the precision of y, as in the reference.
     margins = np.result_type(dtype, block.y.dtype) if block.y.dtype.kind == "f" else dtype
@@ -36,7 +44,7 @@ def fused_sums(
     weight, offset = (NOTHING if a is None else a.astype(np.float64, copy=False) for a in (block.weight, block.offset))
     sums = [_PointSums(loss, twin, points, dtype, margins) for points in asked]
     whole = origin is None and X.dtype == dtype
-    simple = [part for part in sums if whole and part.order < 2]
+    simple = [part for part in sums if whole and part.direct]
     for part in simple:
         part.add_all(X, y, weight, offset)
     if len(simple) == len(sums):
@@ -48,7 +56,7 @@ def fused_sums(
             A = A - shift
         parts = y[rows], weight[rows] if len(weight) else weight, offset[rows] if len(offset) else offset
         for part in sums:
-            if part.order >= 2:
+            if not part.direct:
                 part.add_curved(A, *parts)
             elif part not in simple:
                 part.add_all(A, *parts)
@@ -60,12 +68,16 @@ class _PointSums:
 
     def __init__(self, loss: Loss, twin: Any, points: Points, dtype: np.dtype, margins: np.dtype) -> None:
         t, k, d = points.W.shape
+        from ..compiled.dense import padded
+
         self.shape = (t, k, d)
         self.columns = t * k * (3 if points.want in (VALUE, GRADIENT) else 5)
         self.quadratic = loss.quadratic
         self.twin = twin
         self.want = points.want
         self.order = {VALUE: 0, GRADIENT: 1}.get(points.want, 2)
+        self.tiled = "hess" in points.want and not twin.rank_one and d < TILED
+        self.direct = self.order < 2 or self.tiled  # one compiled loop does it all
         self.margins = margins
         self.W = np.array(points.W.reshape(t * k, d), dtype=dtype, order="C")
         self.b = np.array(points.b.reshape(t * k), dtype=np.float64)
@@ -76,6 +88,8 @@ class _PointSums:
             self.c = points.direction[1].reshape(t * k, 1).astype(margins)
         if self.want in (DIAGONAL, PRODUCT):
             self.curved_w, self.cross_w, self.curved_b = np.zeros((t * k, d)), np.zeros((t * k, d)), np.zeros(t * k)
+        elif self.tiled:
+            self.grams = np.zeros((t * k, padded(d), padded(d)))
         elif self.order == 2:
             self.scratch = np.empty((0, d), dtype)
             self.hess_ww = np.zeros((t, k, d, k, d))
@@ -83,12 +97,12 @@ class _PointSums:
             self.hess_bb = np.zeros((t, k, k))
 
     def add_all(self, X: Array, y: Array, weight: Array, offset: Array) -> None:
-        """Add value and gradient over all rows of X."""
-        from ..compiled.dense import add_loss_and_gradient
+        """Add value, gradient and Hessian over all rows of X."""
+        from ..compiled.dense import adder
 
         k, twin = self.shape[1], self.twin
         first = next(iter(row_slices(X, self.columns)))
-        add_loss_and_gradient(
+        adder(X, y)(
             X,
             y,
             weight,
@@ -104,6 +118,7 @@ class _PointSums:
             self.value,
             self.grad_w,
             self.grad_b,
+            self.grams if self.tiled else NO_GRAMS,
         )
 
     def add_curved(self, A: Array, y: Array, weight: Array, offset: Array) -> None:
@@ -192,7 +207,21 @@ class _PointSums:
             return sums._replace(diag_ww=diagonal[0], diag_wb=diagonal[1], diag_bb=diagonal[2])
         if self.want == PRODUCT:
             return sums._replace(product_w=self.curved_w.reshape(t, k, d), product_b=self.curved_b.reshape(t, k))
+        if self.tiled:
+            return sums._replace(**self._blocks())
         return sums._replace(hess_ww=self.hess_ww, hess_wb=self.hess_wb, hess_bb=self.hess_bb)
+
+    def _blocks(self) -> dict[str, Array]:
+        """The Hessian of the outputs, each by itself, from its grams."""
+        t, k, d = self.shape
+        upper = np.triu(self.grams[:, : d + 1, : d + 1]).reshape(t, k, d + 1, d + 1)
+        whole = upper + np.triu(upper, 1).swapaxes(-1, -2)
+        ww, wb, bb = np.zeros((t, k, d, k, d)), np.zeros((t, k, d, k)), np.zeros((t, k, k))
+        for j in range(k):
+            ww[:, j, :, j, :] = whole[:, j, :d, :d]
+            wb[:, j, :, j] = whole[:, j, :d, d]
+            bb[:, j, j] = whole[:, j, d, d]
+        return {"hess_ww": ww, "hess_wb": wb, "hess_bb": bb}
 
 
 def _products(A: Array, W: Array) -> Array:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype, take
 from ..protocol import Array, Block
 
 
@@ -21,15 +23,17 @@ class EncodeLabels:
     class_weight: Array | None = None
 
     def __call__(self, block: Block) -> Block:
-        code = self._codes(block.y)
+        code = alike(self._codes(block.y), block.X)
         weight = block.weight
         if self.class_weight is not None:
-            own = self.class_weight[code]
+            own = take(alike(self.class_weight, block.X), code)
             weight = own if weight is None else own * weight
-        y = code.astype(block.X.dtype) if len(self.classes) == 2 else code
+        y = cast(code, numpy_dtype(block.X)) if len(self.classes) == 2 else code
         return block._replace(y=y, weight=weight)
 
-    def _codes(self, y: Array) -> Array:
+    def _codes(self, y: Any) -> Any:
+        if is_device_array(y):
+            return self._device_codes(y)
         if len(self.classes) == 2:
             return np.asarray(y == self.classes[1]).astype(np.intp)
         if y.dtype.kind in "biuf" and len(self.classes) <= 8:  # comparing beats searching
@@ -39,3 +43,12 @@ class EncodeLabels:
             return code
         code = np.minimum(np.searchsorted(self.classes, y), len(self.classes) - 1)
         return np.where(self.classes[code] == y, code, 0)
+
+    def _device_codes(self, y: Any) -> Any:
+        """The same where y is: of two labels by a comparison, of more by a search."""
+        xp = namespace(y)
+        if len(self.classes) == 2:
+            return xp.astype(y == self.classes[1].item(), xp.int64)
+        classes = cast(alike(self.classes, y), numpy_dtype(y))
+        code = xp.minimum(xp.searchsorted(classes, y), len(self.classes) - 1)
+        return xp.where(xp.take(classes, code, axis=0) == y, code, 0)

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
+from ..arrays import average, is_device_array, namespace, numpy_dtype, row_sums, to_numpy
 from ..losses import Loss
 from ..protocol import Array, Block
+from .device import device_moments, weights_of
 from .rows import row_slices
 
 MAX_FEW_LABELS = 8  # up to here counting by comparison beats sorting
+COMPILED_ENTRIES = 2**19  # of a sparse block; with fewer, loading machine code costs more than it saves
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,8 @@ class MomentsKernel:
             return nothing
         if message is None:
             message = _value_problem(block, self.classification)
-        if message is None and self.loss is not None and not self.loss.targets.holds(block.y).all():
+        xp = namespace(block.y)
+        if message is None and self.loss is not None and not xp.all(self.loss.targets.holds(block.y)):
             name, targets = type(self.loss).__name__, self.loss.targets
             message = f"Some value(s) of y are out of the valid range of the loss {name}: y must be in {targets}."
         if message is not None:
@@ -105,8 +110,10 @@ class MomentsKernel:
             mean, m2, total = column_moments(block.X, weight)
         if not (np.isfinite(mean).all() and np.isfinite(m2).all()):
             return Moments(0, 0, 0.0, np.zeros(d), np.zeros(d), problem=(block.index, _name_nonfinite(block.X)))
-        used = block.n_rows if weight is None else int(np.count_nonzero(weight))
-        min_weight = 1.0 if weight is None else float(weight.min(where=weight > 0, initial=np.inf))
+        used, min_weight = block.n_rows, 1.0
+        if weight is not None:
+            positive = namespace(weight).where(weight > 0, weight, np.inf)
+            used, min_weight = int(namespace(weight).count_nonzero(weight)), float(namespace(weight).min(positive))
         y_mean: Any = 0.0
         y_m2: Any = 0.0
         binary = True
@@ -114,11 +121,12 @@ class MomentsKernel:
         if self.classification:
             classes = _count_labels(block.y, weight)
         elif total > 0:
-            y_mean = np.average(block.y, axis=0, weights=weight)
-            y_m2 = np.average((block.y - y_mean) ** 2, axis=0, weights=weight) * total
-            binary = bool(((block.y == 0) | (block.y == 1)).all())
+            mean_of_y = average(block.y, weight)
+            y_m2 = to_numpy(average((block.y - mean_of_y) ** 2, weight)) * total
+            y_mean = to_numpy(mean_of_y)
+            binary = bool(xp.all((block.y == 0) | (block.y == 1)))
         X = block.X
-        nonzeros = X.size if isinstance(X, np.ndarray) else X.nnz
+        nonzeros = X.nnz if issparse(X) else X.shape[0] * X.shape[1]
         return Moments(
             block.n_rows,
             used,
@@ -131,9 +139,9 @@ class MomentsKernel:
             binary,
             classes,
             int(nonzeros),
-            not isinstance(X, np.ndarray),
-            X.dtype,
-            block.y.dtype,
+            issparse(X),
+            numpy_dtype(X),
+            numpy_dtype(block.y),
         )
 
 
@@ -147,7 +155,7 @@ def _common(a: Any, b: Any) -> Any:
 def shape_problem(block: Block, n_features: int) -> str | None:
     """What is wrong with the lengths and widths of a block, in scikit-learn's words; None: nothing."""
     n, d = block.X.shape
-    lengths = [n] + [len(a) for a in (block.y, block.weight, block.offset, block.fold) if a is not None]
+    lengths = [n] + [a.shape[0] for a in (block.y, block.weight, block.offset, block.fold) if a is not None]
     if len(set(lengths)) > 1:
         return f"Found input variables with inconsistent numbers of samples: {lengths}"
     if d != n_features:
@@ -157,21 +165,23 @@ def shape_problem(block: Block, n_features: int) -> str | None:
 
 def _value_problem(block: Block, classification: bool) -> str | None:
     y, weight, offset = block.y, block.weight, block.offset
-    if y.dtype.kind == "f":
-        if not np.isfinite(y).all():
-            what = "NaN" if np.isnan(y).any() else f"infinity or a value too large for {y.dtype!r}"
+    kind, xp = numpy_dtype(y).kind, namespace(y)
+    if kind == "f":
+        if not xp.all(xp.isfinite(y)):
+            what = "NaN" if xp.any(xp.isnan(y)) else f"infinity or a value too large for {numpy_dtype(y)!r}"
             return f"Input y contains {what}."
-        if classification and (y != np.floor(y)).any():
+        if classification and xp.any(y != xp.floor(y)):
             return (
                 "Unknown label type: continuous. Maybe you are trying to fit a classifier, which expects discrete "
                 "classes on a regression target with continuous values."
             )
-    elif y.dtype.kind == "O" and any(map(_missing, y)):
+    elif kind == "O" and any(map(_missing, y)):
         return "Input y contains NaN."
+    xp = namespace(block.X)
     for name, values in (("sample_weight", weight), ("offset", offset)):
-        if values is not None and not np.isfinite(values).all():
-            return f"Input {name} contains {'NaN' if np.isnan(values).any() else 'infinity'}."
-    if weight is not None and (weight < 0).any():
+        if values is not None and not xp.all(xp.isfinite(values)):
+            return f"Input {name} contains {'NaN' if xp.any(xp.isnan(values)) else 'infinity'}."
+    if weight is not None and xp.any(weight < 0):
         return "Negative values in data passed to `sample_weight`."
     return None
 
@@ -185,20 +195,23 @@ def _missing(label: Any) -> bool:
 
 def _name_nonfinite(X: Any) -> str:
     """Sklearn's words for NaN and infinity, with the first column that holds any and how many."""
-    data = X if isinstance(X, np.ndarray) else X.data
-    found, what = np.isnan(data), "NaN."
-    if not found.any():
-        found, what = np.isinf(data), f"infinity or a value too large for {X.dtype!r}."
-    if not found.any():
+    xp = namespace(X)
+    data = X.data if issparse(X) else X
+    found, what = xp.isnan(data), "NaN."
+    if not xp.any(found):
+        found, what = xp.isinf(data), f"infinity or a value too large for {numpy_dtype(X)!r}."
+    if not xp.any(found):
         return f"Input X contains {what} (their squares overflow float64)"
-    column = np.nonzero(found)[1] if isinstance(X, np.ndarray) else X.indices[found]
-    return f"Input X contains {what} ({np.count_nonzero(column == column.min())} in column {column.min()})"
+    counts = np.bincount(X.indices[found]) if issparse(X) else to_numpy(xp.count_nonzero(found, axis=0))
+    column = int(np.flatnonzero(counts)[0])
+    return f"Input X contains {what} ({counts[column]} in column {column})"
 
 
 def column_moments(X: Any, weight: Array | None) -> tuple[Array, Array, float]:
     """Mean and centred sum of squares of each column, and the sum of weights."""
-    mean, m2 = (_dense_moments if isinstance(X, np.ndarray) else _sparse_moments)(X, weight)
-    return mean, m2, float(X.shape[0] if weight is None else weight.sum(dtype=np.float64))
+    moments = device_moments if is_device_array(X) else _sparse_moments if issparse(X) else _dense_moments
+    mean, m2 = moments(X, weight)
+    return mean, m2, float(X.shape[0] if weight is None else row_sums(weight))
 
 
 def _dense_moments(X: Array, weight: Array | None) -> tuple[Array, Array]:
@@ -232,10 +245,17 @@ def _sliced_moments(X: Array, weight: Array | None, dtype: np.dtype) -> tuple[Ar
 
 def _sparse_moments(X: Any, weight: Array | None) -> tuple[Array, Array]:
     n, d = X.shape
-    data = X.data.astype(np.float64, copy=False)
     total = float(n if weight is None else weight.sum(dtype=np.float64))
     if total == 0:
         return np.zeros(d), np.zeros(d)
+    if X.nnz >= COMPILED_ENTRIES:
+        from ..compiled.jit import COMPILED
+
+        if COMPILED:
+            from ..compiled.sparse import csr_moments
+
+            return csr_moments(X, np.zeros(0) if weight is None else weight.astype(np.float64), total)
+    data = X.data.astype(np.float64, copy=False)
     s = np.ones_like(data) if weight is None else np.repeat(weight, np.diff(X.indptr)).astype(np.float64)
     mean = np.bincount(X.indices, weights=s * data, minlength=d) / total
     stored = np.bincount(X.indices, weights=s, minlength=d)
@@ -243,7 +263,9 @@ def _sparse_moments(X: Any, weight: Array | None) -> tuple[Array, Array]:
     return mean, m2 + np.maximum(total - stored, 0.0) * mean * mean
 
 
-def _count_labels(y: Array, weight: Array | None) -> dict[Any, float]:
+def _count_labels(y: Any, weight: Any) -> dict[Any, float]:
+    if is_device_array(y):
+        return weights_of(to_numpy(namespace(y).unique_values(y)).tolist(), y, weight)
     if weight is not None:
         used = weight > 0
         if not used.all():

@@ -7,18 +7,25 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 
+from ..arrays import is_device_array, numpy_dtype, take, to_numpy
 from ..protocol import Array, Block, Rows
 
 CACHE_BYTES = 512 * 1024  # of X and the margins together; 256 KiB to 1 MiB measure alike
 MAX_ROWS = 4096  # bounds the rounding of float32 sums before they are added in float64
 MAX_SPARSE_ROWS = 16384  # slicing CSR copies, so slices are longer
+DEVICE_BYTES = 256 * 2**20  # of X and the margins together on a device, where a call costs as much as a megabyte
 FEISTEL_ROUNDS = 6
 
 
 def row_slices(X: Any, columns: int) -> Iterator[slice]:
     """Cut the rows of X into slices; ``columns`` margins are formed for every row."""
     n, d = X.shape
+    if is_device_array(X):
+        groups = DEVICE_BYTES // ((d + 2 * columns) * numpy_dtype(X).itemsize * MAX_ROWS)
+        yield from _device_slices(n, max(groups, 1) * MAX_ROWS)
+        return
     if isinstance(X, np.ndarray):
         step = int(np.clip(CACHE_BYTES // ((d + 2 * columns) * X.itemsize), 64, MAX_ROWS))
     else:
@@ -27,11 +34,20 @@ def row_slices(X: Any, columns: int) -> Iterator[slice]:
         yield slice(start, min(start + step, n))
 
 
+def _device_slices(n: int, step: int) -> Iterator[slice]:
+    """Slices of whole groups of ``MAX_ROWS`` rows, and the rest."""
+    whole = n - n % MAX_ROWS
+    for start in range(0, whole, step):
+        yield slice(start, min(start + step, whole))
+    if whole < n:
+        yield slice(whole, n)
+
+
 def take_rows(X: Any, rows: slice) -> Any:
     """The rows of a slice: a view of a dense X, and X itself when the slice holds all of a sparse X."""
     if rows.start == 0 and rows.stop == X.shape[0]:
         return X
-    return X[rows]
+    return X[rows] if issparse(X) else X[rows, ...]
 
 
 def held_out_rows(n: int, share: float) -> int:
@@ -80,8 +96,13 @@ def permuted(n: int, start: int, stop: int, key: list[int]) -> Array:
     return found.astype(np.intp)
 
 
-def take_block(block: Block, rows: Array) -> Block:
+def take_block(block: Block, rows: Any) -> Block:
     """A block of some rows, in that order."""
-    X = block.X[rows]
-    parts = (None if a is None else a[rows] for a in (block.y, block.weight, block.offset))
-    return Block(block.index, X, *parts)
+    parts = (None if a is None else take(a, rows) for a in (block.X, block.y, block.weight, block.offset))
+    return Block(block.index, *parts)
+
+
+def in_main_memory(block: Block) -> Block:
+    """The block with its arrays as NumPy's; for few rows."""
+    parts = (to_numpy(a) if is_device_array(a) else a for a in (block.X, block.y, block.weight, block.offset))
+    return Block(block.index, *parts)

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from ..protocol import Array, Block
+from .rows import in_main_memory, take_block
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Sample:
         """The rows of the lowest keys, no more than ``size``."""
         if len(self.keys) <= size:
             return replace(self, size=size)
-        return replace(self.take(np.sort(np.argpartition(self.keys, size)[:size])), size=size)
+        return replace(self.take(_lowest(self.keys, size)), size=size)
 
     def take(self, rows: Array) -> Sample:
         """Some of the rows."""
@@ -58,6 +59,11 @@ class Sample:
     def block(self) -> Block:
         """The rows as one block."""
         return Block(0, self.X, self.y, self.weight, self.offset)
+
+
+def _lowest(keys: Array, size: int) -> Array:
+    """Where the lowest keys are, no more than ``size``, in the order of the rows."""
+    return np.sort(np.argpartition(keys, size)[:size]) if len(keys) > size else np.arange(len(keys))
 
 
 def _stack(parts: list[Any]) -> Any:
@@ -76,5 +82,7 @@ class SampleKernel:
 
     def __call__(self, block: Block) -> Sample:
         keys = np.random.default_rng(block.index).random(block.n_rows)
-        every = Sample(block.X, block.y, block.weight, block.offset, keys, self.size)
-        return every.take(np.flatnonzero(keys < self.share)).lowest(self.size)
+        rows = np.flatnonzero(keys < self.share)
+        rows = rows[_lowest(keys[rows], self.size)]
+        part = in_main_memory(take_block(block, rows))
+        return Sample(part.X, part.y, part.weight, part.offset, keys[rows], self.size)

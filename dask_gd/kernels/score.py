@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import alike, cast, namespace, to_numpy, zeros
 from ..losses import Loss
 from ..protocol import Array, Block
+from .device import DOUBLE
 from .moments import shape_problem
 
 
@@ -67,18 +69,25 @@ class ScoreKernel:
 
     def __call__(self, block: Block) -> ScoreSums:
         message = shape_problem(block, self.n_features)
-        if message is None and self.loss is not None and not self.loss.targets.holds(block.y).all():
+        xp = namespace(block.y)
+        if message is None and self.loss is not None and not xp.all(self.loss.targets.holds(block.y)):
             message = f"Some value(s) of y are out of the valid range of the loss {type(self.loss).__name__!r}."
         if message is not None:
             return ScoreSums(0, 0.0, 0.0, 0.0, 0.0, problem=(block.index, message))
         if block.n_rows == 0:
             return ScoreSums(0, 0.0, 0.0, 0.0, 0.0)
         predicted = self.predict(block.X, block.offset)
-        weight = np.ones(block.n_rows) if block.weight is None else block.weight.astype(np.float64)
-        total = float(weight.sum())
+        xp = namespace(predicted)
+        weight = zeros(block.n_rows, predicted) + 1
+        if block.weight is not None:
+            weight = cast(alike(block.weight, predicted), DOUBLE)
+        total = float(xp.sum(weight))
         if self.loss is None:
-            return ScoreSums(block.n_rows, total, 0.0, 0.0, float(weight @ (predicted != block.y)))
+            wrong = cast(predicted != block.y, DOUBLE)
+            return ScoreSums(block.n_rows, total, 0.0, 0.0, float(weight @ wrong))
         distance = self.loss.distance
         mean: Any = weight @ block.y / total if total else 0.0
         null = weight @ distance(block.y, mean) if total else 0.0
-        return ScoreSums(block.n_rows, total, mean, null, weight @ distance(block.y, predicted), distance)
+        loss = weight @ distance(block.y, predicted)
+        mean, null, loss = (to_numpy(number)[()] for number in (mean, null, loss))
+        return ScoreSums(block.n_rows, total, mean, null, loss, distance)

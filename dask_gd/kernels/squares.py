@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..arrays import alike, average, is_device_array, to_numpy
 from ..protocol import Array, Block
-from .moments import Moments, column_moments
+from .device import centred_products
+from .moments import COMPILED_ENTRIES, Moments, column_moments
 from .rows import row_slices, take_block, take_rows
 
 
@@ -81,6 +83,8 @@ class SquaresKernel:
         return FoldSquares(tuple(found))
 
     def _squares(self, block: Block, mean: Array, m2: Array, total: float) -> Squares:
+        if is_device_array(block.X):
+            return _device_squares(block, mean, total)
         d = len(mean)
         z = block.y if block.offset is None else (block.y.T - block.offset).T
         z = z.reshape(len(z), -1)
@@ -108,28 +112,64 @@ class SquaresKernel:
             else:
                 first += A.sum(axis=0)
             gram += A.T @ A  # one operand twice: BLAS takes the symmetric product
-        # The means of the block are rounded: what is left of the first moments is taken out.
-        rest = first / total
-        gram -= np.outer(first, rest)
-        return Squares(
-            total,
-            mean + rest[:d],
-            z_mean + rest[d:],
-            gram[:d, :d].copy(),
-            gram[:d, d:].copy(),
-            np.maximum(np.diag(gram)[d:], 0.0),
-        )
+        return _of_products(gram, first, mean, z_mean, total)
+
+
+def _of_products(gram: Array, first: Array, mean: Array, z_mean: Array, total: float) -> Squares:
+    """From Σ s a aᵀ and Σ s a of a = (x - mean, z - z_mean)."""
+    d = len(mean)
+    # The means of the block are rounded: what is left of the first moments is taken out.
+    rest = first / total
+    gram -= np.outer(first, rest)
+    return Squares(
+        total,
+        mean + rest[:d],
+        z_mean + rest[d:],
+        gram[:d, :d].copy(),
+        gram[:d, d:].copy(),
+        np.maximum(np.diag(gram)[d:], 0.0),
+    )
+
+
+def _device_squares(block: Block, mean: Array, total: float) -> Squares:
+    """The same of a block on a device."""
+    z = block.y[:, None] if block.y.ndim == 1 else block.y
+    if block.offset is not None:
+        z = z - block.offset[:, None]
+    d, m = len(mean), z.shape[1]
+    if total == 0:
+        return Squares(0.0, np.zeros(d), np.zeros(m), np.zeros((d, d)), np.zeros((d, m)), np.zeros(m))
+    z_mean = average(z, block.weight)
+    gram, first = centred_products(block.X, z, block.weight, alike(mean, block.X), z_mean)
+    return _of_products(gram, first, mean, to_numpy(z_mean), total)
 
 
 def _sparse_squares(
     X: Any, z: Array, weight: Array | None, mean: Array, m2: Array, total: float, z_mean: Array
 ) -> Squares:
     """The same without shifting a sparse X: centring is algebra on the sums."""
+    gram, product = _products(X, z, weight)
+    square = np.einsum("ij,ij->j", z, z if weight is None else weight[:, None] * z)
+    # Σ s z about its mean is 0 but for rounding, so Σ s x z needs no shift.
+    gram -= np.outer(total * mean, mean)
+    np.fill_diagonal(gram, m2)  # which has no cancellation
+    return Squares(total, mean, z_mean, gram, product, square)
+
+
+def _products(X: Any, z: Array, weight: Array | None) -> tuple[Array, Array]:
+    """Xᵀ diag(weight) X and Xᵀ diag(weight) z in float64."""
     from scipy.sparse import diags_array
 
+    if X.nnz >= COMPILED_ENTRIES and X.has_canonical_format:
+        from ..compiled.jit import COMPILED
+
+        if COMPILED:
+            from ..compiled.sparse import csr_gram
+
+            s = np.ones(len(z)) if weight is None else weight.astype(np.float64)
+            return csr_gram(X, s), X.T @ (s[:, None] * z)
     d = X.shape[1]
     gram, product = np.zeros((d, d)), np.zeros((d, z.shape[1]))
-    square = np.zeros(z.shape[1])
     for rows in row_slices(X, 0):
         A, Z = take_rows(X, rows).astype(np.float64), z[rows]
         if weight is not None:
@@ -137,8 +177,4 @@ def _sparse_squares(
             A, Z = diags_array(root) @ A, root[:, None] * Z
         gram += (A.T @ A).toarray()
         product += A.T @ Z
-        square += np.einsum("ij,ij->j", Z, Z)
-    # Σ s z about its mean is 0 but for rounding, so Σ s x z needs no shift.
-    gram -= np.outer(total * mean, mean)
-    np.fill_diagonal(gram, m2)  # which has no cancellation
-    return Squares(total, mean, z_mean, gram, product, square)
+    return gram, product

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
+from ..arrays import is_device_array, to_numpy
 from ..engine import is_dask, survey
 from ..losses import Logistic, Loss, Softmax, Squared
 from ..planner import Plan
@@ -63,7 +64,7 @@ class LinearModel(SparseTag):
         outputs, note = 1, ""
         if problem.targets == "labels":
             known = y is not None and not is_dask(y)
-            outputs = len(np.unique(np.asarray(y))) if known else 2
+            outputs = len(np.unique(to_numpy(y) if is_device_array(y) else np.asarray(y))) if known else 2
             note = "" if known else ", two classes assumed"
         elif problem.targets == "columns" and len(getattr(y, "shape", ())) == 2:
             outputs = int(y.shape[1])

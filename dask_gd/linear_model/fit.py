@@ -15,9 +15,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import validate_data
 
+from ..arrays import is_device_array, to_numpy
 from ..callbacks import PrintReports, watching
 from ..continuation import minimise_with_kinks, minimise_with_scale
-from ..engine import is_dask, is_dask_frame, open_engine
+from ..engine import device_block, is_dask, is_dask_frame, open_engine
 from ..engine.blas import one_blas_thread
 from ..exceptions import DataError, PerfectSeparationWarning
 from ..expansion import correlation_condition
@@ -352,14 +353,20 @@ def class_weights(class_weight: Any, classes: Array, counts: Array) -> Array | N
 def check_data(
     estimator: Any, X: Any, y: Any, sample_weight: Any, offset: Any, targets: str, *, reset: bool = True
 ) -> tuple[Any, Any, Any, Any]:
-    """Data as the engine takes them: dask collections as they are, all else checked and in memory.
+    """Data as the engine takes them: dask collections as they are, arrays of a device with all others brought to it,
+    and everything else checked and in memory.
 
     ``reset`` False: X must have the columns that the estimator knows.
     """
     if is_dask(X):
         validate_data(estimator, frame_names(X), y, skip_check_array=True, reset=reset)
         return X, y, sample_weight, offset
-    y = np.asarray(y) if is_dask(y) else y
+    if is_device_array(X):
+        validate_data(estimator, X, y, skip_check_array=True, reset=reset)
+        n = X.shape[0]
+        weight, offset = per_row(sample_weight, n, "sample_weight"), per_row(offset, n, "offset")
+        return device_block(X, y, weight, offset, targets)[1:5]
+    y = np.asarray(y) if is_dask(y) else to_numpy(y) if is_device_array(y) else y
     X, y = validate_data(
         estimator,
         X,
@@ -387,7 +394,7 @@ def check_vector(values: Any, n: int, name: str) -> Array | None:
     """(n,) floats from an array-like, one number for all rows, or None."""
     if values is None:
         return None
-    vector = np.asarray(values)
+    vector = to_numpy(values) if is_device_array(values) else np.asarray(values)
     if vector.dtype.kind not in "biuf":
         vector = vector.astype(np.float64)
     if vector.ndim == 0:
@@ -399,6 +406,11 @@ def check_vector(values: Any, n: int, name: str) -> Array | None:
     if vector.shape != (n,):
         raise ValueError(f"{name}.shape == {vector.shape}, expected {(n,)}!")
     return np.ascontiguousarray(vector, dtype=np.float32 if vector.dtype == np.float32 else np.float64)
+
+
+def per_row(values: Any, n: int, name: str) -> Any:
+    """:func:`check_vector` of what is in main memory; arrays of a device as they are."""
+    return values if is_device_array(values) else check_vector(values, n, name)
 
 
 def frame_names(X: Any) -> Any:

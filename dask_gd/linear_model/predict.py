@@ -1,4 +1,4 @@
-"""Predictions and scores of a fitted linear model: NumPy in, NumPy out; dask in, lazy dask out."""
+"""Predictions and scores of a fitted linear model: in the library and on the device of X; dask in, lazy dask out."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from ..engine import StreamingEngine, is_dask, map_row_chunks, open_engine
+from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype, take, to_numpy
+from ..engine import StreamingEngine, device_block, float_dtype, is_dask, map_row_chunks, open_engine, row_count
 from ..exceptions import DataError
 from ..kernels import ScoreKernel
 from ..losses import Loss, Squared
 from ..protocol import Array, Block
-from .fit import check_vector, frame_names
+from .fit import check_vector, frame_names, per_row
 
 
 def margins(X: Any, offset: Any = None, *, coef: Array, intercept: Array) -> Array:
     """X wᵀ + b (+ offset) of one block: (n,) for one output, (n, k) for more; in the precision of X."""
-    dtype = X.dtype if X.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    if X.dtype != dtype:
-        X = X.astype(dtype)
-    eta = np.asarray(X @ coef.T.astype(dtype)) + intercept.astype(dtype)
+    dtype = float_dtype(numpy_dtype(X))
+    eta = cast(X, dtype) @ alike(coef.T.astype(dtype), X) + alike(intercept.astype(dtype), X)
     if offset is not None:
-        eta = eta + np.reshape(offset, (-1, 1))
+        eta = eta + alike(offset, X)[:, None]
     return eta[:, 0] if len(coef) == 1 else eta
 
 
@@ -36,6 +35,10 @@ def map_rows(
 ) -> Any:
     """``function(X, offset)`` of all rows: (n,) for ``width`` None, else (n, width); ``dtype`` None: that of X."""
     check_is_fitted(estimator)
+    if is_device_array(X):
+        n = int(row_count(X))
+        validate_data(estimator, X, skip_check_array=True, reset=False)
+        return function(X, per_row(offset, n, "offset"))
     if not is_dask(X):
         X = validate_data(estimator, X, accept_sparse="csr", dtype=[np.float64, np.float32], reset=False)
         if sp.issparse(X):
@@ -46,13 +49,18 @@ def map_rows(
     return map_row_chunks(function, X, offset, width=width, dtype=dtype)
 
 
-def stream_score(kernel: ScoreKernel, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
-    """The sums of one pass over dask data."""
-    with open_engine(
-        X, y, sample_weight, offset, targets="labels" if kernel.loss is None else "columns", resident=False
-    ) as engine:
-        assert isinstance(engine, StreamingEngine)
-        sums = engine.sweep(kernel)
+def stream_score(estimator: Any, kernel: ScoreKernel, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
+    """The sums of one pass over dask data, or over data on a device."""
+    validate_data(estimator, frame_names(X), skip_check_array=True, reset=False)
+    targets = "labels" if kernel.loss is None else "columns"
+    if is_device_array(X):
+        n = X.shape[0]
+        weight, offset = per_row(sample_weight, n, "sample_weight"), per_row(offset, n, "offset")
+        sums = kernel(device_block(X, y, weight, offset, targets))
+    else:
+        with open_engine(X, y, sample_weight, offset, targets=targets, resident=False) as engine:
+            assert isinstance(engine, StreamingEngine)
+            sums = engine.sweep(kernel)
     if sums.problem is not None:
         raise DataError(f"{sums.problem[1]} (block {sums.problem[0]})")
     return sums
@@ -96,7 +104,7 @@ class LinearRegressorMixin(RegressorMixin):
         """
         check_is_fitted(self)
         loss = self._fitted_loss()
-        if not is_dask(X):
+        if not (is_dask(X) or is_device_array(X)):
             mean = self.predict(X, offset)
             if isinstance(loss, Squared):
                 return float(r2_score(y, mean, sample_weight=sample_weight))
@@ -106,8 +114,8 @@ class LinearRegressorMixin(RegressorMixin):
                 Block(0, np.empty((len(mean), self.n_features_in_)), y, weight)
             )
         else:
-            validate_data(self, frame_names(X), skip_check_array=True, reset=False)
-            sums = stream_score(ScoreKernel(self._function(), self.n_features_in_, loss), X, y, sample_weight, offset)
+            kernel = ScoreKernel(self._function(), self.n_features_in_, loss)
+            sums = stream_score(self, kernel, X, y, sample_weight, offset)
         if sums.problem is not None:
             raise DataError(sums.problem[1])
         return float("nan") if sums.n_rows < 2 else sums.explained
@@ -151,11 +159,10 @@ class LinearClassifierMixin(ClassifierMixin):
         float
         """
         shared = self._shared()
-        if not is_dask(X):
+        if not (is_dask(X) or is_device_array(X)):
             return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
-        validate_data(self, frame_names(X), skip_check_array=True, reset=False)
         function = partial(_labels, classes=self.classes_, **shared)
-        sums = stream_score(ScoreKernel(function, self.n_features_in_, None), X, y, sample_weight, offset)
+        sums = stream_score(self, ScoreKernel(function, self.n_features_in_, None), X, y, sample_weight, offset)
         return 1 - sums.loss / sums.weight if sums.weight else float("nan")
 
     def _fitted_classes(self) -> Array:
@@ -186,19 +193,31 @@ class ProbabilityMixin(LinearClassifierMixin):
         -------
         ndarray of shape (n, n_classes), or a lazy dask array for dask input
         """
-        return np.log(self.predict_proba(X, offset))
+        function = partial(_log_probabilities, loss=self._fitted_loss(), **self._shared())
+        return map_rows(self, function, X, offset, width=len(self.classes_))
 
 
 def _mean(X: Any, offset: Array | None, *, loss: Loss, coef: Array, intercept: Array) -> Array:
     return loss.inverse_link(margins(X, offset, coef=coef, intercept=intercept))
 
 
-def _labels(X: Any, offset: Array | None, *, classes: Array, coef: Array, intercept: Array) -> Array:
+def _labels(X: Any, offset: Any, *, classes: Array, coef: Array, intercept: Array) -> Any:
     eta = margins(X, offset, coef=coef, intercept=intercept)
-    code = (eta > 0).astype(np.intp) if eta.ndim == 1 else eta.argmax(axis=1)
-    return np.asarray(classes[code])
+    xp = namespace(eta)
+    code = xp.astype(eta > 0, xp.int64) if eta.ndim == 1 else xp.argmax(eta, axis=1)
+    if classes.dtype.kind in "biuf":
+        return take(alike(classes, eta), code)
+    return classes[to_numpy(code)]
 
 
-def _probabilities(X: Any, offset: Array | None, *, loss: Loss, coef: Array, intercept: Array) -> Array:
-    p = loss.inverse_link(margins(X, offset, coef=coef, intercept=intercept).T).T
-    return p if p.ndim == 2 else np.stack([1 - p, p], axis=1)
+def _probabilities(X: Any, offset: Any, *, loss: Loss, coef: Array, intercept: Array) -> Any:
+    eta = margins(X, offset, coef=coef, intercept=intercept)
+    if eta.ndim == 2:
+        return loss.inverse_link(eta.T).T
+    p: Any = loss.inverse_link(eta)
+    return namespace(p).stack([1 - p, p], axis=1)
+
+
+def _log_probabilities(X: Any, offset: Any, **model: Any) -> Any:
+    p = _probabilities(X, offset, **model)
+    return namespace(p).log(p)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import alike, to_numpy
 from ..engine import is_dask
 from ..losses import HuberWithScale, Pinball
 from .base import LinearRegressorBase, always, penalty_spec
@@ -99,7 +100,7 @@ class HuberRegressor(LinearRegressorBase):
         self.coef_ = result.coef[0]
         self.intercept_, self.scale_ = map(float, result.intercept)
         if not is_dask(X):
-            self.outliers_ = self.outliers(X, y, offset)
+            self.outliers_ = to_numpy(self.outliers(X, y, offset))
         return self
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
@@ -120,7 +121,7 @@ class HuberRegressor(LinearRegressorBase):
         if is_dask(eta):
             y = y.to_dask_array() if hasattr(y, "to_dask_array") else y
         else:
-            y = np.asarray(y)
+            y = alike(y, eta)
         return abs(y - eta) > self.epsilon * self.scale_
 
 

@@ -22,7 +22,7 @@ class Interval(NamedTuple):
         """Which values lie inside."""
         above = values >= self.low if self.closed_low else values > self.low
         below = values <= self.high if self.closed_high else values < self.high
-        return np.asarray(above & below)
+        return above & below
 
     def __str__(self) -> str:
         return f"{'[' if self.closed_low else '('}{self.low:g}, {self.high:g}{']' if self.closed_high else ')'}"
@@ -49,7 +49,8 @@ class Derivatives(NamedTuple):
 class Loss:
     """The defaults of a loss of one output; a loss overrides what differs.
 
-    A class needs ``derivatives`` alone; the constants say what may be assumed of it.
+    A class needs ``derivatives`` alone; the constants say what may be assumed of it. Arrays may be NumPy's or those of
+    another library of the array API standard: a formula takes its functions from ``namespace(eta)``.
     """
 
     n_outputs: int = 1  # margins a row
@@ -79,7 +80,7 @@ class Loss:
 
     def distance(self, y: Array, mean: Array) -> Array:
         """What a regressor's score sums: half the unit deviance of y and the mean, by default ½ (y - μ)²."""
-        return np.asarray(0.5 * (y - mean) ** 2)
+        return 0.5 * (y - mean) ** 2
 
     def link(self, mean: Array) -> Array:
         """The margins (n_outputs,) of a constant model, from the mean of y (class shares for a classifier)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from ..arrays import alike, namespace
 from ..protocol import Array
 from .base import Derivatives, Loss, register
 
@@ -23,22 +24,24 @@ class Logistic(Loss):
     known_dispersion = True
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
-        e = np.exp(-np.abs(eta))  # in (0, 1]: never overflows
-        value = np.maximum(eta, 0)
+        xp = namespace(eta)
+        e = xp.exp(-xp.abs(eta))  # in (0, 1]: never overflows
+        value = xp.maximum(eta, 0)
         value -= y * eta
-        value += np.log1p(e)
+        value += xp.log1p(e)
         if order == 0:
             return Derivatives(value)
         total = 1 + e
-        p = np.where(eta >= 0, 1, e)
+        p = xp.where(eta >= 0, 1, e)
         p /= total
         # p(1 - p) as e/(1 + e)²: no cancellation where p is near 1
         second = e / (total * total) if order > 1 else None
         return Derivatives(value, p - y, second)
 
     def inverse_link(self, eta: Array) -> Array:
-        e = np.exp(-np.abs(eta))
-        return np.asarray(np.where(eta >= 0, 1, e) / (1 + e))
+        xp = namespace(eta)
+        e = xp.exp(-xp.abs(eta))
+        return xp.where(eta >= 0, 1, e) / (1 + e)
 
     def link(self, mean: Array) -> Array:
         share = mean[..., 1:]  # of the second class
@@ -60,22 +63,23 @@ class Softmax(Loss):
     known_dispersion = True
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
-        p = eta - eta.max(axis=-2, keepdims=True)
-        at_y = np.take_along_axis(p, np.broadcast_to(y, (*p.shape[:-2], 1, p.shape[-1])), axis=-2)[..., 0, :]
-        np.exp(p, out=p)
-        total = p.sum(axis=-2)
-        value = np.log(total) - at_y
+        xp = namespace(eta)
+        z = eta - xp.max(eta, axis=-2, keepdims=True)
+        own = xp.broadcast_to(y, (*z.shape[:-2], 1, z.shape[-1]))
+        at_y = xp.take_along_axis(z, own, axis=-2)[..., 0, :]
+        e = xp.exp(z)
+        total = xp.sum(e, axis=-2)
+        value = xp.log(total) - at_y
         if order == 0:
             return Derivatives(value)
-        p /= total[..., None, :]
-        first = p.copy() if order > 1 else p
-        first[..., y, np.arange(y.shape[0])] -= 1
+        p = e / total[..., None, :]
+        first = p - xp.astype(y == alike(np.arange(self.n_outputs), y)[:, None], p.dtype)
         return Derivatives(value, first, p, p) if order > 1 else Derivatives(value, first)
 
     def inverse_link(self, eta: Array) -> Array:
-        p = eta - eta.max(axis=-2, keepdims=True)
-        np.exp(p, out=p)
-        return np.asarray(p / p.sum(axis=-2, keepdims=True))
+        xp = namespace(eta)
+        e = xp.exp(eta - xp.max(eta, axis=-2, keepdims=True))
+        return e / xp.sum(e, axis=-2, keepdims=True)
 
     def link(self, mean: Array) -> Array:
         eta = np.log(mean)
@@ -112,12 +116,13 @@ class Hinge(_Margin):
         return 1 / self.width if self.width else np.inf
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         sign = 2 * y - 1
         gap = self.threshold - sign * eta
         # At the kink the slope of the side with a loss: a perceptron starts there, and must leave.
-        u = np.clip(gap / self.width, 0, 1) if self.width else (gap >= 0).astype(eta.dtype)
+        u = xp.clip(gap / self.width, 0, 1) if self.width else xp.astype(gap >= 0, eta.dtype)
         value = u * gap - (0.5 * self.width) * u * u
-        second = ((u > 0) & (u < 1)).astype(eta.dtype) / (self.width or 1.0) if order > 1 else None
+        second = xp.astype((u > 0) & (u < 1), eta.dtype) / (self.width or 1.0) if order > 1 else None
         return Derivatives(value, -sign * u if order else None, second)
 
     def smoothed(self, width: float) -> Hinge:
@@ -132,9 +137,10 @@ class SquaredHinge(_Margin):
     curvature: float = 2.0
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         sign = 2 * y - 1
-        gap = np.maximum(1 - sign * eta, 0)
-        second = 2 * (gap > 0).astype(eta.dtype) if order > 1 else None
+        gap = xp.maximum(1 - sign * eta, 0)
+        second = 2 * xp.astype(gap > 0, eta.dtype) if order > 1 else None
         return Derivatives(gap * gap, -2 * sign * gap if order else None, second)
 
 
@@ -150,15 +156,16 @@ class ModifiedHuber(_Margin):
     probabilities = True
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         sign = 2 * y - 1
         z = sign * eta
-        gap = np.clip(1 - z, 0, 2)
-        value = gap * gap - 4 * np.minimum(z + 1, 0)
-        second = 2 * ((gap > 0) & (gap < 2)).astype(eta.dtype) if order > 1 else None
+        gap = xp.clip(1 - z, 0, 2)
+        value = gap * gap - 4 * xp.minimum(z + 1, 0)
+        second = 2 * xp.astype((gap > 0) & (gap < 2), eta.dtype) if order > 1 else None
         return Derivatives(value, -2 * sign * gap if order else None, second)
 
     def inverse_link(self, eta: Array) -> Array:
-        return (np.clip(eta, -1, 1) + 1) / 2
+        return (namespace(eta).clip(eta, -1, 1) + 1) / 2
 
     def link(self, mean: Array) -> Array:
         return 2 * mean[..., 1:] - 1
@@ -211,15 +218,17 @@ class OneVsRest(Loss):
         return self.loss.probabilities
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
-        own = (y == np.arange(self.n_outputs)[:, None]).astype(eta.dtype)
+        xp = namespace(eta)
+        own = xp.astype(y == alike(np.arange(self.n_outputs), y)[:, None], eta.dtype)
         out = self.loss.derivatives(own, eta, order)
-        return out._replace(value=out.value.sum(axis=-2))
+        return out._replace(value=xp.sum(out.value, axis=-2))
 
     def inverse_link(self, eta: Array) -> Array:
         """Probabilities of each class against the rest, scaled to a sum of 1 (all alike where none is above 0)."""
+        xp = namespace(eta)
         p = self.loss.inverse_link(eta)
-        total = p.sum(axis=-2, keepdims=True)
-        return np.where(total > 0, p / np.where(total > 0, total, 1), 1 / self.n_outputs)
+        total = xp.sum(p, axis=-2, keepdims=True)
+        return xp.where(total > 0, p / xp.where(total > 0, total, 1), 1 / self.n_outputs)
 
     def link(self, mean: Array) -> Array:
         return np.concatenate([self.loss.link(np.array([1 - share, share])) for share in mean])

@@ -6,18 +6,21 @@ Jørgensen, *The Theory of Dispersion Models*, 1997, for the Tweedie powers). A 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from scipy.special import erfcx, expit, log_ndtr, ndtr, ndtri, xlogy
+from scipy.special import ndtri
 
+from ..arrays import namespace
 from ..protocol import Array
 from .base import REALS, Derivatives, Interval, Loss, register
+from .special import erfcx, expit, log_ndtr, ndtr, xlogy
 
 POSITIVE = Interval(0.0)
-ROOT_2_OVER_PI = np.sqrt(2 / np.pi)
+ROOT_2_OVER_PI = float(np.sqrt(2 / np.pi))
 
 
 # -- links -----------------------------------------------------------------------------------------------------------
@@ -50,7 +53,8 @@ class Identity:
         return mean
 
     def mean(self, eta: Array) -> Mean:
-        return Mean(eta, np.ones_like(eta), np.zeros_like(eta))
+        xp = namespace(eta)
+        return Mean(eta, xp.ones_like(eta), xp.zeros_like(eta))
 
 
 @dataclass(frozen=True)
@@ -60,10 +64,10 @@ class Log:
     margins = REALS
 
     def link(self, mean: Array) -> Array:
-        return np.log(mean)
+        return namespace(mean).log(mean)
 
     def mean(self, eta: Array) -> Mean:
-        e = np.exp(eta)
+        e = namespace(eta).exp(eta)
         return Mean(e, e, e)
 
 
@@ -75,7 +79,8 @@ class Power:
     margins = POSITIVE
 
     def link(self, mean: Array) -> Array:
-        return np.asarray(mean, dtype=float) ** self.exponent
+        xp = namespace(mean)
+        return xp.asarray(mean, dtype=xp.float64) ** self.exponent
 
     def mean(self, eta: Array) -> Mean:
         a = 1 / self.exponent
@@ -94,9 +99,10 @@ class Logit:
         return expit(eta)
 
     def success(self, eta: Array) -> Mean:
-        e = np.exp(-np.abs(eta))
-        p = np.where(eta >= 0, e, 1) / (1 + e)  # 1 - μ
-        return Mean(np.maximum(-eta, 0) + np.log1p(e), -p, e / (1 + e) ** 2)
+        xp = namespace(eta)
+        e = xp.exp(-xp.abs(eta))
+        p = xp.where(eta >= 0, e, 1) / (1 + e)  # 1 - μ
+        return Mean(xp.maximum(-eta, 0) + xp.log1p(e), -p, e / (1 + e) ** 2)
 
     def failure(self, eta: Array) -> Mean:
         value, first, second = self.success(-eta)
@@ -113,9 +119,10 @@ class Probit:
         return ndtr(eta)
 
     def success(self, eta: Array) -> Mean:
-        mills = ROOT_2_OVER_PI / erfcx(-eta / np.sqrt(2))  # φ/Φ; for η → -∞ it tends to -η
-        far = np.minimum(eta, -1e3)  # there mills + η cancels
-        bend = np.where(eta < -1e3, 1 - 1 / far**2, mills * (mills + eta))
+        xp = namespace(eta)
+        mills = ROOT_2_OVER_PI / erfcx(-eta / 2**0.5)  # φ/Φ; for η → -∞ it tends to -η
+        far = xp.minimum(eta, -1e3)  # there mills + η cancels
+        bend = xp.where(eta < -1e3, 1 - 1 / far**2, mills * (mills + eta))
         return Mean(-log_ndtr(eta), -mills, bend)
 
     def failure(self, eta: Array) -> Mean:
@@ -130,19 +137,21 @@ class CLogLog:
         return np.log(-np.log1p(-np.asarray(mean)))
 
     def inverse(self, eta: Array) -> Array:
-        return -np.expm1(-np.exp(eta))
+        xp = namespace(eta)
+        return -xp.expm1(-xp.exp(eta))
 
     def success(self, eta: Array) -> Mean:
-        t = np.exp(eta)  # -log(1 - μ)
-        few = np.minimum(t, 1e-4)
-        many = np.clip(t, 1e-4, 700.0)
-        rate = many / np.expm1(many)
-        bend = np.where(t < 1e-4, few / 2 - few**2 / 6, rate * (-many / np.expm1(-many) - 1))
-        log_mean = np.where(t < 1e-4, eta - few / 2 + few**2 / 24, np.log(-np.expm1(-many)))
-        return Mean(-log_mean, -np.where(t < 1e-4, 1 - few / 2 + few**2 / 12, rate), bend)
+        xp = namespace(eta)
+        t = xp.exp(eta)  # -log(1 - μ)
+        few = xp.minimum(t, 1e-4)
+        many = xp.clip(t, 1e-4, 700.0)
+        rate = many / xp.expm1(many)
+        bend = xp.where(t < 1e-4, few / 2 - few**2 / 6, rate * (-many / xp.expm1(-many) - 1))
+        log_mean = xp.where(t < 1e-4, eta - few / 2 + few**2 / 24, xp.log(-xp.expm1(-many)))
+        return Mean(-log_mean, -xp.where(t < 1e-4, 1 - few / 2 + few**2 / 12, rate), bend)
 
     def failure(self, eta: Array) -> Mean:
-        t = np.exp(eta)
+        t = namespace(eta).exp(eta)
         return Mean(t, t, t)
 
 
@@ -211,15 +220,15 @@ class Tweedie:
             return xlogy(y, y / mean) - y + mean
         if p == 2:
             ratio = y / mean
-            return ratio - 1 - np.log(ratio)
-        own = np.maximum(y, 0) ** (2 - p) / ((1 - p) * (2 - p))
+            return ratio - 1 - namespace(ratio).log(ratio)
+        own = namespace(y).maximum(y, 0) ** (2 - p) / ((1 - p) * (2 - p))
         return own - y * mean ** (1 - p) / (1 - p) + mean ** (2 - p) / (2 - p)
 
     def variance(self, mean: Array) -> Array:
         return mean**self.power
 
     def log_slope(self, mean: Array) -> Array:
-        return self.power / mean if self.power else np.zeros_like(mean)
+        return self.power / mean if self.power else namespace(mean).zeros_like(mean)
 
     def log_link_curvature(self, y: Array, mean: Array) -> Array:
         p = self.power
@@ -241,7 +250,8 @@ class NegativeBinomial:
 
     def half_deviance(self, y: Array, mean: Array) -> Array:
         t = self.theta
-        return xlogy(y, y / mean) - (y + 1 / t) * (np.log1p(t * y) - np.log1p(t * mean))
+        xp = namespace(y)
+        return xlogy(y, y / mean) - (y + 1 / t) * (xp.log1p(t * y) - xp.log1p(t * mean))
 
     def variance(self, mean: Array) -> Array:
         return mean * (1 + self.theta * mean)
@@ -310,19 +320,20 @@ class GeneralizedLinear(Loss):
         return self.link_name in CONVEX and CONVEX[self.link_name](self.family.power)
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         # Powers of the mean must not overflow: the more of them, the sooner the tangent begins.
         power = getattr(self.family, "power", 2.0)
-        limit = (28.0 if eta.dtype == np.float32 else 200.0) / max(1.0, power / 3, (2 - power) / 2.5)
+        limit = (28.0 if eta.dtype == xp.float32 else 200.0) / max(1.0, power / 3, (2 - power) / 2.5)
         inside, bounded = None, eta
         if self.link_name == "log":
-            bounded = np.clip(eta, -limit, limit)
+            bounded = xp.clip(eta, -limit, limit)
         elif self.margins is not REALS:
             inside = eta > 0
-            bounded = np.where(inside, eta, 1)
+            bounded = xp.where(inside, eta, 1)
         mean, first, second = self._link.mean(bounded)
         value = self.family.half_deviance(y, mean)
         if inside is not None:
-            value = np.where(inside, value, np.inf)
+            value = xp.where(inside, value, np.inf)
         tangent = bounded is not eta and inside is None
         if order == 0 and not tangent:
             return Derivatives(value)
@@ -331,8 +342,8 @@ class GeneralizedLinear(Loss):
         slope = residual / variance * first
         if tangent:
             # At the low end of a loss that rises, the tangent would fall below 0: there the loss is flat.
-            slope = np.where((eta < bounded) & (slope > 0), 0, slope)
-            value = value + slope * np.clip(eta - bounded, -1e9, 1e9)  # a margin may be infinite, and the slope 0
+            slope = xp.where((eta < bounded) & (slope > 0), 0, slope)
+            value = value + slope * xp.clip(eta - bounded, -1e9, 1e9)  # a margin may be infinite, and the slope 0
         if order < 2:
             return Derivatives(value, slope if order else None)
         expected = first * first / variance
@@ -340,19 +351,20 @@ class GeneralizedLinear(Loss):
             bend = self.family.log_link_curvature(y, mean)
         else:
             bend = expected * (1 - residual * self.family.log_slope(mean)) + residual / variance * second
-            bend = np.maximum(bend, 0) if self.convex else bend  # rounding where the terms cancel
+            bend = xp.maximum(bend, 0) if self.convex else bend  # rounding where the terms cancel
         if tangent:
-            bend = np.where(bounded == eta, bend, 0)
+            bend = xp.where(bounded == eta, bend, 0)
         return Derivatives(value, slope, bend, expected=None if self.convex else expected)
 
     def inverse_link(self, eta: Array) -> Array:
         if self.link_name == "log":
-            limit = 0.999 * np.log(np.finfo(eta.dtype).max)
-            return np.exp(np.clip(eta, -limit, limit))
+            xp = namespace(eta)
+            limit = 0.999 * math.log(xp.finfo(eta.dtype).max)
+            return xp.exp(xp.clip(eta, -limit, limit))
         return self._link.mean(eta).value
 
     def distance(self, y: Array, mean: Array) -> Array:
-        return np.asarray(self.family.half_deviance(y, mean))
+        return self.family.half_deviance(y, mean)
 
     def typical(self, mean: Array, spread: Array) -> float:
         """½ var(y)/V(ȳ), to second order."""
@@ -362,7 +374,7 @@ class GeneralizedLinear(Loss):
 
     def link(self, mean: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(self._link.link(mean), dtype=float)
+            return self._link.link(mean)
 
 
 @dataclass(frozen=True)
@@ -384,25 +396,26 @@ class Binomial(Loss):
         return {"logit": 0.25, "probit": 1.0}.get(self.link_name, np.inf)
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
-        high = 28.0 if eta.dtype == np.float32 else 200.0
-        bounded = np.minimum(eta, high) if self.link_name == "cloglog" else eta
+        xp = namespace(eta)
+        high = 28.0 if eta.dtype == xp.float32 else 200.0
+        bounded = xp.minimum(eta, high) if self.link_name == "cloglog" else eta
         with np.errstate(over="ignore", under="ignore"):
             success, failure = self._link.success(bounded), self._link.failure(bounded)
         first, bend = (y * a + (1 - y) * b for a, b in zip(success[1:], failure[1:], strict=True))
         value = y * success.value + (1 - y) * failure.value + (xlogy(y, y) + xlogy(1 - y, 1 - y))
         if bounded is not eta:
             value = value + first * (eta - bounded)
-            bend = np.where(bounded == eta, bend, 0)
+            bend = xp.where(bounded == eta, bend, 0)
         parts = (value, first, bend)[: order + 1]
-        return Derivatives(*(part.astype(eta.dtype, copy=False) for part in parts))
+        return Derivatives(*(xp.astype(part, eta.dtype, copy=False) for part in parts))
 
     def inverse_link(self, eta: Array) -> Array:
         with np.errstate(over="ignore"):
-            return self._link.inverse(eta).astype(eta.dtype, copy=False)
+            return namespace(eta).astype(self._link.inverse(eta), eta.dtype, copy=False)
 
     def distance(self, y: Array, mean: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean)))
+            return xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))
 
     def link(self, mean: Array) -> Array:
         with np.errstate(divide="ignore"):

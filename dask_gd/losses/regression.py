@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..arrays import namespace
 from ..protocol import Array
 from .base import Derivatives, Interval, Loss, register
 
@@ -21,13 +22,14 @@ class Squared(Loss):
     likelihood: bool = True
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         residual = eta - y
         value = 0.5 * residual * residual
         if self.n_outputs > 1:
-            value = value.sum(axis=-2)
+            value = xp.sum(value, axis=-2)
         if order == 0:
             return Derivatives(value)
-        return Derivatives(value, residual, np.ones_like(residual) if order > 1 else None)
+        return Derivatives(value, residual, xp.ones_like(residual) if order > 1 else None)
 
 
 @register("huber")
@@ -42,9 +44,10 @@ class Huber(Loss):
     curvature: float = 1.0
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         r = eta - y
-        u = np.clip(r, -self.delta, self.delta)
-        second = (np.abs(r) <= self.delta).astype(r.dtype) if order > 1 else None
+        u = xp.clip(r, -self.delta, self.delta)
+        second = xp.astype(xp.abs(r) <= self.delta, r.dtype) if order > 1 else None
         return Derivatives(u * (r - 0.5 * u), u if order else None, second)
 
 
@@ -63,19 +66,20 @@ class HuberWithScale(Loss):
     margins = Interval(0.0)
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         sigma = eta[..., 1, :]
         inside = sigma > 0
-        sigma = np.where(inside, sigma, 1)
+        sigma = xp.where(inside, sigma, 1)
         r = eta[..., 0, :] - y
-        u = np.clip(r / sigma, -self.epsilon, self.epsilon)
-        value = np.where(inside, sigma * (1 - u * u) + 2 * u * r, np.inf)
+        u = xp.clip(r / sigma, -self.epsilon, self.epsilon)
+        value = xp.where(inside, sigma * (1 - u * u) + 2 * u * r, np.inf)
         if order == 0:
             return Derivatives(value)
-        first = np.stack([2 * u, 1 - u * u], axis=-2)
+        first = xp.stack([2 * u, 1 - u * u], axis=-2)
         if order == 1:
             return Derivatives(value, first)
-        bent = np.where(np.abs(r) <= self.epsilon * sigma, np.sqrt(2 / sigma), 0)
-        return Derivatives(value, first, np.zeros_like(first), np.stack([bent, -bent * u], axis=-2), 1.0)
+        bent = xp.where(xp.abs(r) <= self.epsilon * sigma, xp.sqrt(2 / sigma), 0)
+        return Derivatives(value, first, xp.zeros_like(first), xp.stack([bent, -bent * u], axis=-2), 1.0)
 
     def inverse_link(self, eta: Array) -> Array:
         return eta[..., :1, :]
@@ -107,11 +111,12 @@ class Pinball(Loss):
         return 1 / self.width if self.width else np.inf
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         r = y - eta
         q = self.quantile
-        u = np.clip(r / self.width, q - 1, q) if self.width else np.where(r > 0, q, q - 1).astype(r.dtype)
+        u = xp.clip(r / self.width, q - 1, q) if self.width else xp.where(r > 0, q, xp.full_like(r, q - 1))
         value = u * r - (0.5 * self.width) * u * u
-        second = ((u > q - 1) & (u < q)).astype(r.dtype) / (self.width or 1.0) if order > 1 else None
+        second = xp.astype((u > q - 1) & (u < q), r.dtype) / (self.width or 1.0) if order > 1 else None
         return Derivatives(value, -u if order else None, second)
 
     def smoothed(self, width: float) -> Pinball:
@@ -138,12 +143,13 @@ class EpsilonInsensitive(Loss):
         return 1 / self.width if self.width else np.inf
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         r = eta - y
-        gap = np.maximum(np.abs(r) - self.epsilon, 0)
-        u = np.minimum(gap / self.width, 1) if self.width else (gap > 0).astype(r.dtype)
+        gap = xp.maximum(xp.abs(r) - self.epsilon, 0)
+        u = xp.minimum(gap / self.width, 1) if self.width else xp.astype(gap > 0, r.dtype)
         value = u * gap - (0.5 * self.width) * u * u
-        second = ((u > 0) & (u < 1)).astype(r.dtype) / (self.width or 1.0) if order > 1 else None
-        return Derivatives(value, np.sign(r) * u if order else None, second)
+        second = xp.astype((u > 0) & (u < 1), r.dtype) / (self.width or 1.0) if order > 1 else None
+        return Derivatives(value, xp.sign(r) * u if order else None, second)
 
     def smoothed(self, width: float) -> EpsilonInsensitive:
         return replace(self, width=width)
@@ -158,7 +164,8 @@ class SquaredEpsilonInsensitive(Loss):
     curvature: float = 2.0
 
     def derivatives(self, y: Array, eta: Array, order: int) -> Derivatives:
+        xp = namespace(eta)
         r = eta - y
-        gap = np.maximum(np.abs(r) - self.epsilon, 0)
-        second = 2 * (gap > 0).astype(r.dtype) if order > 1 else None
-        return Derivatives(gap * gap, 2 * np.sign(r) * gap if order else None, second)
+        gap = xp.maximum(xp.abs(r) - self.epsilon, 0)
+        second = 2 * xp.astype(gap > 0, r.dtype) if order > 1 else None
+        return Derivatives(gap * gap, 2 * xp.sign(r) * gap if order else None, second)

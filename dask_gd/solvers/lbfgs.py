@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from ..protocol import DIAGONAL, GRADIENT, Array, Conversation, Query
-from .line_search import search, sufficient
+from ..protocol import DIAGONAL, GRADIENT, Answer, Array, Conversation, Query
+from .line_search import MANY, newton_length, search, sufficient
 
 STEPS = np.array([2.0, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001])
 RARE = 1e-3  # a share of the mean curvature that every parameter is taken to have
@@ -74,6 +74,10 @@ class LBFGS:
             elif fresh and np.isfinite(answer.hess_diag).all():
                 diagonal, age = floored(answer.hess_diag[0]), 0
         else:  # no scale is known yet: one sweep looks over nine powers of ten, and further where the slope is flat
+            found = None
+            if len(state.theta) >= MANY:
+                found = yield from self._first_step(state, slope)
+        if found is None and not len(state.s):
             flat = min(max(-0.5 * np.log10(-slope), 0.0), 10.0)
             steps = 10.0 ** np.arange(2 + round(flat), -7, -1)
             found = yield from search(state.theta, direction, state.value, slope, steps)
@@ -88,6 +92,15 @@ class LBFGS:
         direction = two_loop(grad, *pairs, solve=lambda v: v / diagonal)
         decrement = -0.5 * float(grad @ direction)
         return LBFGSState(theta, value, grad, step, decrement, *pairs, direction, diagonal, age)
+
+    def _first_step(
+        self, state: LBFGSState, slope: float
+    ) -> Generator[Query, Answer, tuple[float, float, Array] | None]:
+        """As far as the Hessian along the direction tells, if that does lower F: (step, value, gradient)."""
+        step = yield from newton_length(state.theta, state.direction, slope)
+        if step is None:
+            return None
+        return (yield from search(state.theta, state.direction, state.value, slope, np.array([step])))
 
     def _forget(self, state: LBFGSState) -> LBFGSState:
         """Fall back to the diagonal, and from that to steepest descent; if it was that already, no step is lower."""

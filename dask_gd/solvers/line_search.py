@@ -6,11 +6,13 @@ from collections.abc import Generator
 
 import numpy as np
 
-from ..protocol import GRADIENT, Answer, Array, Query
+from ..protocol import GRADIENT, PRODUCT, Answer, Array, Query
 
 ARMIJO = 1e-4
 # Rounding of a mean over many rows: differences of the objective below this share of it carry no information.
 ROUNDING = 1e-13
+
+MANY = 4096  # parameters from which a grid of points costs much more than one
 
 
 def sufficient(value: Array | float, start: float, step: Array | float, slope: Array | float) -> Array:
@@ -41,3 +43,10 @@ def search_points(
         return None
     best = int(np.argmin(np.where(good, answer.value, np.inf)))
     return best, float(answer.value[best]), answer.grad[best]
+
+
+def newton_length(theta: Array, direction: Array, slope: float) -> Generator[Query, Answer, float | None]:
+    """The step along ``direction`` to the minimum of the quadratic model of F, or None. One query, of one product."""
+    answer = yield Query(theta[None], PRODUCT, direction[None])
+    curvature = float(direction @ answer.hess_product[0])
+    return -slope / curvature if 0 < curvature < np.inf else None

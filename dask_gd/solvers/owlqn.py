@@ -10,7 +10,7 @@ import numpy as np
 
 from ..protocol import Array, Conversation, Query
 from .lbfgs import two_loop
-from .line_search import ROUNDING, sufficient
+from .line_search import MANY, ROUNDING, newton_length, sufficient
 
 SHORTER = np.array([2.0, 0.5, 0.25, 0.1, 0.03, 0.01, 1e-3, 1e-5])
 FLAT = 1e-10  # a pair with less curvature tells nothing of the coefficients that are free
@@ -67,11 +67,15 @@ class OWLQN:
     def step(self, state: OWLQNState) -> Conversation:
         if not state.direction.any():
             return state._replace(step=0.0) if not len(state.s) else self._forget(state)
-        if len(state.s):
-            point = self._within_orthant(state, 1.0)
+        step: float | None = 1.0 if len(state.s) else None
+        if step is None and len(state.theta) >= MANY:
+            step = yield from newton_length(state.theta, state.direction, float(state.pseudo @ state.direction))
+        if step is not None:
+            point = self._within_orthant(state, step)
             answer = yield Query(point[None])
             if self._accepts(state, point, float(answer.value[0]), answer.grad[0]):
-                return self._moved(state, point, float(answer.value[0]), answer.grad[0], 1.0)
+                return self._moved(state, point, float(answer.value[0]), answer.grad[0], step)
+        if len(state.s):
             steps = SHORTER
         else:  # no scale is known yet
             flat = min(max(-np.log10(float(np.linalg.norm(state.pseudo))), 0.0), 10.0)

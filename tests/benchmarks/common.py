@@ -18,6 +18,7 @@ import numpy as np
 LAMBDA = 1e-4  # of the penalty beside the mean of the losses
 RHO = 0.9
 SEED = 0
+PACKAGES = "numpy scipy numba scikit-learn dask distributed dask-ml glum pyspark statsmodels".split()
 
 
 class Figure(NamedTuple):
@@ -80,26 +81,74 @@ def wait(*collections: Any) -> None:
     wait(list(collections))
 
 
-def objective(X: np.ndarray, y: np.ndarray, coef: Any, intercept: Any, alpha: float = LAMBDA) -> float:
-    """(1/n) Σ log(1 + e^η) - yη + α/2 ‖w‖² in float64, whatever the data are stored in."""
-    w = np.ravel(np.asarray(coef, dtype=np.float64))
+def logistic_loss(y: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """log(1 + e^η) - yη of one column of margins."""
+    eta = eta[:, 0]
+    return np.logaddexp(0.0, eta) - y * eta
+
+
+def objective(
+    X: Any,
+    y: np.ndarray,
+    coef: Any,
+    intercept: Any,
+    alpha: float = LAMBDA,
+    loss: Callable[[np.ndarray, np.ndarray], np.ndarray] = logistic_loss,
+    l1: float = 0.0,
+) -> float:
+    """(1/n) Σ loss(y, η) + α/2 ‖w‖² + l1 ‖w‖₁ in float64, whatever the data are stored in; η is (n, k)."""
+    W = np.atleast_2d(np.asarray(coef, dtype=np.float64))
+    b = np.ravel(np.asarray(intercept, dtype=np.float64))
     total = 0.0
-    for start in range(0, len(X), 100_000):
+    for start in range(0, X.shape[0], 100_000):
         rows = slice(start, start + 100_000)
-        eta = X[rows].astype(np.float64) @ w + float(np.ravel(intercept)[0])
-        total += float((np.logaddexp(0.0, eta) - y[rows] * eta).sum())
-    return total / len(X) + 0.5 * alpha * float(w @ w)
+        eta = X[rows].astype(np.float64) @ W.T + b
+        total += float(loss(y[rows], eta).sum())
+    return total / X.shape[0] + 0.5 * alpha * float(np.square(W).sum()) + l1 * float(np.abs(W).sum())
+
+
+def targets(X: Any, kind: str) -> Any:
+    """A persisted dask array of targets, each chunk beside its chunk of X.
+
+    ``kind`` is "real" (a linear model with noise), "counts" (Poisson, log link) or "classes" (softmax of ten).
+    """
+    import dask
+
+    dtype = np.dtype(np.int64 if kind == "classes" else X.dtype)
+    y = X.map_blocks(draw, kind, dtype, drop_axis=1, dtype=dtype, meta=np.empty(0, dtype))
+    (y,) = dask.persist(y)
+    wait(y)
+    return y
+
+
+def draw(X: np.ndarray, kind: str, dtype: Any, block_info: Any = None) -> np.ndarray:
+    """The targets of one chunk; the same model for all."""
+    rng = np.random.default_rng([SEED, 1, block_info[0]["array-location"][0][0]])
+    common = np.random.default_rng([SEED, 2])
+    d, k = X.shape[1], 10 if kind == "classes" else 1
+    eta = X @ (common.normal(size=(d, k)) / np.sqrt(d))
+    if kind == "classes":
+        return np.argmax(eta + rng.gumbel(size=eta.shape), axis=1).astype(dtype)
+    if kind == "counts":
+        return rng.poisson(np.exp(0.3 * eta[:, 0])).astype(dtype)
+    return (1.0 + eta[:, 0] + rng.normal(size=len(X))).astype(dtype)
+
+
+def here(*collections: Any) -> tuple[np.ndarray, ...]:
+    """Dask arrays in this process.
+
+    Copies: what arrives in a message may lie at any address, and scikit-learn is three times slower on that.
+    """
+    return tuple(collection.compute().copy() for collection in collections)
 
 
 @contextmanager
-def local_cluster(n_workers: int = 2) -> Iterator[Any]:
-    """A client of a cluster of single-threaded processes."""
+def local_cluster(n_workers: int = 2, threads: int = 1, memory_limit: int = 0) -> Iterator[Any]:
+    """A client of a cluster of processes, single-threaded and without a limit (in bytes a worker) unless told."""
     from distributed import Client, LocalCluster
 
-    with (
-        LocalCluster(n_workers=n_workers, threads_per_worker=1, dashboard_address=":0", memory_limit=0) as cluster,
-        Client(cluster) as client,
-    ):
+    options = {"n_workers": n_workers, "threads_per_worker": threads, "memory_limit": memory_limit}
+    with LocalCluster(dashboard_address=":0", **options) as cluster, Client(cluster) as client:
         yield client
 
 
@@ -129,7 +178,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def machine() -> str:
-    """CPU, cores, load and versions in two lines."""
+    """CPU, cores and versions in two lines."""
     cpu = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -138,10 +187,9 @@ def machine() -> str:
         name = fields.get("model name", cpu)
         cpu = f"{name}, family {fields.get('cpu family', '?')} model {fields.get('model', '?')}"
     versions = [f"Python {platform.python_version()}"]
-    for package in ("numpy", "scipy", "scikit-learn", "dask", "distributed", "dask-ml"):
+    for package in PACKAGES:
         try:
             versions.append(f"{package} {importlib.metadata.version(package)}")
         except importlib.metadata.PackageNotFoundError:
             pass
-    load = f", load {os.getloadavg()[0]:.1f} at the start" if hasattr(os, "getloadavg") else ""
-    return f"{cpu}; {os.cpu_count()} cores{load}\n{', '.join(versions)}"
+    return f"{cpu}; {os.cpu_count()} cores\n{', '.join(versions)}"

@@ -1,0 +1,59 @@
+"""The same fits on one process, on two, and on one of two threads: the same bits, and what the second core brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from common import LAMBDA, higgs_like, local_cluster
+from contest import Contest, Goal, Rival
+
+CHUNKS = 16
+CLUSTERS = {"1 process": (1, 1), "2 processes": (2, 1), "1 process of 2 threads": (1, 2)}
+
+
+def processes(scale: float) -> Iterator[Contest]:
+    """Sweeps of 100 ms and more: Newton's on 500,000 × 200."""
+    from dask_gd import LogisticRegression
+
+    n, d = int(500_000 * scale), 200
+    with ExitStack() as stack:
+        data = {}
+        for name, (workers, threads) in CLUSTERS.items():
+            client = stack.enter_context(local_cluster(workers, threads))
+            with client.as_current():
+                data[name] = (client, *higgs_like(n, d, CHUNKS))
+
+        def fit(name: str, solver: str) -> Callable[[], Any]:
+            client, X, y = data[name]
+
+            def run() -> Any:
+                with client.as_current():
+                    return LogisticRegression(C=1 / (LAMBDA * n), solver=solver).fit(X, y)
+
+            return run
+
+        for solver in ("newton-cholesky", "lbfgs"):
+            what = f"logistic, {solver}, {n:,} × {d}"
+            yield Contest(
+                f"{what}: 2 processes",
+                fit("2 processes", solver),
+                [Rival("1 process", fit("1 process", solver), Goal("speedup", 1.85))],
+                same_bits,
+            )
+            yield Contest(
+                f"{what}: 1 process of 2 threads",
+                fit("1 process of 2 threads", solver),
+                [Rival("2 processes", fit("2 processes", solver), Goal("cost", 1.1))],
+                same_bits,
+            )
+
+
+def same_bits(model: Any) -> Any:
+    """In place of an objective: no coefficient is larger, nor smaller, if the difference is 0."""
+    return np.concatenate([model.coef_.ravel(), -model.coef_.ravel()])
+
+
+ROWS = {"processes": processes}
