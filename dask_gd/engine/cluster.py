@@ -429,9 +429,9 @@ def run_parcels(kernel: Any, parcels: list[tuple[Block, ...]], n_blocks: int) ->
     """One batch: a kernel over all blocks of some parcels. Its worker may be asked for short sweeps from now on."""
     kernel = kernel.value if isinstance(kernel, Opaque) else kernel
     result = run_batch(kernel, (block for parcel in parcels for block in parcel), n_blocks)
-    worker = distributed.get_worker()
+    worker: Any = distributed.get_worker()
     open_lane(worker)
-    return result._replace(worker=worker.address)
+    return result._replace(worker=worker.contact_address)
 
 
 def run_whole(job: Opaque, blocks: list[Block]) -> Any:
