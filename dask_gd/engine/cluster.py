@@ -99,6 +99,8 @@ class ClusterEngine:
             places = [(found.get(block.key) or (None,))[0] for block in blocks]
             nbytes = [int(sizes.get(block.key, 0)) for block in blocks]
         self._threads = self.client.nthreads()
+        if not self._threads:
+            raise FitInterrupted("Every worker left while the data were placed: start workers and fit again.")
         self.extent = self.extent._replace(workers=len(self._threads), threads=sum(self._threads.values()))
         plan = place(nbytes, places, self._threads)
         self._new_stem()
