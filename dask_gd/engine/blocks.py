@@ -336,7 +336,7 @@ def dask_blocks(
         )
         for i in range(X.numblocks[0])
     }
-    inputs = (X, *given.values(), *delayed_calls(f"held-{name}", held, ()))
+    inputs = (X, *given.values(), *delayed_calls(f"held-{name}", held, ())[:1])  # one has the graph of all
     return Source(delayed_calls(name, calls, inputs), extent_of(X), list(calls.values()), inputs, held, loaded)
 
 

@@ -99,6 +99,8 @@ class ClusterEngine:
             places = [(found.get(block.key) or (None,))[0] for block in blocks]
             nbytes = [int(sizes.get(block.key, 0)) for block in blocks]
         self._threads = self.client.nthreads()
+        if not self._threads:
+            raise FitInterrupted("Every worker left while the data were placed: start workers and fit again.")
         self.extent = self.extent._replace(workers=len(self._threads), threads=sum(self._threads.values()))
         plan = place(nbytes, places, self._threads)
         self._new_stem()
@@ -429,9 +431,9 @@ def run_parcels(kernel: Any, parcels: list[tuple[Block, ...]], n_blocks: int) ->
     """One batch: a kernel over all blocks of some parcels. Its worker may be asked for short sweeps from now on."""
     kernel = kernel.value if isinstance(kernel, Opaque) else kernel
     result = run_batch(kernel, (block for parcel in parcels for block in parcel), n_blocks)
-    worker = distributed.get_worker()
+    worker: Any = distributed.get_worker()
     open_lane(worker)
-    return result._replace(worker=worker.address)
+    return result._replace(worker=worker.contact_address)
 
 
 def run_whole(job: Opaque, blocks: list[Block]) -> Any:

@@ -154,7 +154,7 @@ def stream_here(
     home: str | None,
 ) -> Streamed:
     """One batch on a worker; only its home keeps blocks of it."""
-    here = distributed.get_worker().address
+    here: Any = distributed.get_worker().contact_address
     room = find_room(name, here)
     piece = pickle.loads(graph.value if isinstance(graph, Opaque) else graph)
     streamed = stream(kernel, piece, transforms, room, given, n_blocks, keep=here == home)

@@ -46,7 +46,7 @@ class Lane:
         """Run ``kernel`` on this worker's parcels, on as many threads as it has."""
         worker = self.worker
         executor = worker.executors["default"]
-        keys = [f"{stem}{number}" for number in numbers[worker.address]]
+        keys = [f"{stem}{number}" for number in numbers[worker.contact_address]]
         missing = sum(key not in worker.data for key in keys)
         if missing or not isinstance(executor, THREADS):
             return {"refused": f"{missing} parcels are not here" if missing else "no threads"}
@@ -69,7 +69,7 @@ class Lane:
             sum(result.seconds for result in results),
             sum(result.rows for result in results),
             sum(result.nbytes for result in results),
-            worker.address,
+            worker.contact_address,
         )
         return {"result": to_serialize(whole)}
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Any
 
 from ..protocol import Extent
 from .blocks import Source
 
-PARCELS_PER_THREAD = 4  # a batch holds one to all of a thread's parcels
+PARCELS_PER_THREAD = 4  # at the most; a batch holds one to all of a thread's parcels
+PARCEL_BYTES = 64 * 2**20  # with less a parcel is not worth the scheduler's time
 UNEVEN = 1.1  # blocks move when a worker holds this much more than its share
 
 
@@ -76,7 +78,8 @@ def place(nbytes: list[int], homes: list[str | None], threads: dict[str, int]) -
     plan = {}
     for worker, blocks in kept.items():
         blocks.sort()
-        count = min(len(blocks), threads[worker] * PARCELS_PER_THREAD)
+        per_thread = min(max(math.ceil(load[worker] / threads[worker] / PARCEL_BYTES), 1), PARCELS_PER_THREAD)
+        count = min(len(blocks), threads[worker] * per_thread)
         cuts = [len(blocks) * i // count for i in range(count + 1)] if count else [0]
         plan[worker] = [blocks[a:b] for a, b in pairwise(cuts)]
     return plan
