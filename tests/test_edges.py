@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import dask_gd
 from dask_gd import (
     GDClassifier,
     GDRegressor,
@@ -345,3 +346,13 @@ def test_many_tiny_blocks(n_chunks):
     X, y = data(200)
     model = Ridge().fit(lazy(X, 200 // n_chunks), lazy(y, 200 // n_chunks))
     np.testing.assert_allclose(model.coef_, Ridge().fit(X, y).coef_, rtol=1e-10)
+
+
+def test_nan_in_a_large_array_is_found_in_the_first_sweep():
+    """No pass of its own looks for it."""
+    X = np.ones((2**16, 20))
+    X[:, 1] = np.arange(len(X))
+    X[40_000, 3] = np.nan
+    for model in (dask_gd.Ridge(), dask_gd.LassoCV(alphas=3), dask_gd.SGDRegressor(), dask_gd.PoissonRegressor()):
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            model.fit(X, X[:, 1])

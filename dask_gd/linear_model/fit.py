@@ -42,6 +42,7 @@ from .penalty import PenaltySpec
 from .start import CONSTANT_MODEL, Start
 
 # Curvature below this share of the largest is rounding of the Gram matrix, whose sums start in the precision of X.
+LARGE = 2**20  # numbers in X from which the first sweep alone looks for NaN, and not a pass of its own before it
 RANK_TOL = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-15}
 CONDITION_FEATURES = 1000  # up to here their condition number costs next to nothing
 VALUE_ROUNDING = {np.dtype(np.float32): 1e-8, np.dtype(np.float64): 1e-13}  # of an objective, relative
@@ -376,6 +377,7 @@ def check_data(
         order="C",
         y_numeric=targets != "labels",
         multi_output=targets == "columns",
+        ensure_all_finite=getattr(X, "size", 0) < LARGE,
         reset=reset,
     )
     if targets == "columns" and y.ndim == 2 and y.shape[1] == 1:
