@@ -22,15 +22,15 @@ REFUSED_PARAMETERS = 20_000  # 3 GiB a Hessian
 SLOWER = 2.0  # times as long may a fit take that needs fewer sweeps
 SQUARES_SLOWER = 5.0  # likewise for the one sweep that answers everything
 
-# Measured on one core of an EPYC (family 25, model 17), nanoseconds, float32; float64 takes twice as long.
-READ = 0.6  # an entry of a dense X, in a pass for value and gradient
-READ_SPARSE = 5.0  # a stored entry of a sparse X, in either precision
+# Measured on one core of an EPYC (family 26, model 2), in machine code, nanoseconds, float32; float64 takes twice as long.
+READ = 0.25  # an entry of a dense X, in a pass for value and gradient
+READ_SPARSE = 1.5  # a stored entry of a sparse X, in either precision
 LOAD = 4.0  # an entry of a dense X, read from Parquet files and decoded, where it does not fit the memory
 LOAD_SPARSE = 10.0  # a stored entry of a sparse X
-SCALE = 1.0  # an entry of a dense X, in a pass for a Hessian: the rows are scaled
-PRODUCT = 0.011  # each of the n d² products of a Hessian
-PRODUCT_SPARSE = 6.4  # each product of two stored entries
-SUM_SPARSE = 12.0  # each entry of the Hessian of a sparse block
+SCALE = 0.28  # an entry of a dense X, in a pass for a Hessian: the rows are turned over
+PRODUCT = 0.0095  # each of the n d² products of a Hessian
+PRODUCT_SPARSE = 1.0  # each product of two stored entries
+SUM_SPARSE = 2.0  # each entry of the Hessian of a sparse block
 FACTOR = 0.009  # each of the p³ steps of a Cholesky factor on the client
 TURN = 25.0  # each entry of a Hessian that is brought into the solver's coordinates
 LATENCY = 0.015  # seconds of a round on the scheduler …
@@ -45,7 +45,7 @@ SAMPLE_SMALL_BYTES = 16 * 2**20
 SAMPLE_BYTES = 512 * 2**20
 SAMPLE_ROWS = 2000  # at the least
 WARM_SHARE = 0.05  # of the rows, at the most, for a start from a sample's optimum: fits on it cost a sweep or two
-WARM_SECONDS = 1e-3  # of a pass, at the least
+WARM_SECONDS = 4e-4  # of a pass, at the least
 WARM_PER_PARAMETER = 10  # and so many rows a parameter at the least
 
 
