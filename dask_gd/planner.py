@@ -22,7 +22,7 @@ REFUSED_PARAMETERS = 20_000  # 3 GiB a Hessian
 SLOWER = 2.0  # times as long may a fit take that needs fewer sweeps
 SQUARES_SLOWER = 5.0  # likewise for the one sweep that answers everything
 
-# Measured on one core of an EPYC (family 26, model 2), in machine code, nanoseconds, float32; float64 takes twice as long.
+# Measured on one core of an EPYC (family 26, model 2), machine code, nanoseconds, float32; float64 takes twice as long.
 READ = 0.25  # an entry of a dense X, in a pass for value and gradient
 READ_SPARSE = 1.5  # a stored entry of a sparse X, in either precision
 LOAD = 4.0  # an entry of a dense X, read from Parquet files and decoded, where it does not fit the memory

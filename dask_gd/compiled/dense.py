@@ -59,35 +59,28 @@ def add_sums(
 
     ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p.
 
-    X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,); ``rows`` are worked on at a time. With
-    ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses that of Y,
-    sums float64.
+    X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,). They are worked on by ``rows``, a divisor
+    of n. With ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses
+    that of Y, sums float64.
     """
     n, d = X.shape
     m = len(W)
     q = classes if classes else Y.shape[1]
     weighted, shifted = len(weight) > 0, len(offset) > 0
-    rows = min(rows, n)
-    products = np.empty(m * rows, X.dtype)
-    margins = either(products, np.empty(m * rows, Y.dtype))
-    slopes = np.empty(m * rows, Y.dtype)
-    targets = np.empty(q * rows, Y.dtype)
+    product = np.empty((m, rows), X.dtype)
+    eta = either(product, np.empty((m, rows), Y.dtype))
+    first = np.empty((m, rows), Y.dtype)
+    y = np.empty((q, rows), Y.dtype)
     weights = np.ones(rows, Y.dtype)
     curved = len(grams) > 0
-    curves = np.empty(m * rows if curved else 0, Y.dtype)
+    second = np.empty((m if curved else 0, rows), Y.dtype)
     root = np.empty(rows, X.dtype)
     panel = np.zeros((grams.shape[1], ROWS), X.dtype)
     shift = np.zeros(grams.shape[1], X.dtype)
     part = np.empty((m, d), X.dtype)
     one, zero = Y.dtype.type(1), Y.dtype.type(0)
     for start in range(0, n, rows):
-        r = min(rows, n - start)
-        A = X[start : start + r]
-        product = products[: m * r].reshape(m, r)
-        eta = margins[: m * r].reshape(m, r)
-        first = slopes[: m * r].reshape(m, r)
-        second = curves[: m * r].reshape(m, r) if curved else curves.reshape(0, 0)
-        y = targets[: q * r].reshape(q, r)
+        A = X[start : start + rows]
         if m <= FEW:
             for j in range(m):
                 np.dot(A, W[j], product[j])
@@ -95,19 +88,19 @@ def add_sums(
             np.dot(W, A.T, product)
         if X.itemsize != Y.itemsize or shifted:
             for j in range(m):
-                for i in range(r):
+                for i in range(rows):
                     eta[j, i] = product[j, i]
                 if shifted:
-                    for i in range(r):
+                    for i in range(rows):
                         eta[j, i] += offset[start + i]
         for j in range(q):
-            for i in range(r):
+            for i in range(rows):
                 own = Y[start + i, 0 if classes else j]
                 if classes:
                     own = one if own == j else zero
                 y[j, i] = own + own - one if signed else own
         if weighted:
-            for i in range(r):
+            for i in range(rows):
                 weights[i] = weight[start + i]
         pointwise(y, eta, b, weights, parameters, value, grad_b, first, second)
         if not gradient:
@@ -115,7 +108,7 @@ def add_sums(
         slope = either(first, product)
         if X.itemsize != Y.itemsize:
             for j in range(m):
-                for i in range(r):
+                for i in range(rows):
                     slope[j, i] = first[j, i]
         if m <= FEW:
             for j in range(m):
@@ -128,10 +121,10 @@ def add_sums(
         if not curved:
             continue
         for j in range(m):
-            for i in range(r):
+            for i in range(rows):
                 root[i] = np.sqrt(second[j, i])
-            for begin in range(0, r, ROWS):
-                count = min(ROWS, r - begin)
+            for begin in range(0, rows, ROWS):
+                count = min(ROWS, rows - begin)
                 if count < ROWS:
                     panel[:] = zero
                 for i in range(count):

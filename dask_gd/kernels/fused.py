@@ -100,26 +100,30 @@ class _PointSums:
         """Add value, gradient and Hessian over all rows of X."""
         from ..compiled.dense import adder
 
-        k, twin = self.shape[1], self.twin
-        first = next(iter(row_slices(X, self.columns)))
-        adder(X, y)(
-            X,
-            y,
-            weight,
-            offset,
-            self.W,
-            self.b,
-            twin.function,
-            twin.parameters,
-            twin.signed,
-            k if twin.one_vs_rest else 0,
-            first.stop,
-            self.order > 0,
-            self.value,
-            self.grad_w,
-            self.grad_b,
-            self.grams if self.tiled else NO_GRAMS,
-        )
+        k, twin, n = self.shape[1], self.twin, len(X)
+        add = adder(X, y)
+        rows = next(iter(row_slices(X, self.columns))).stop
+        for some, size in ((slice(0, n // rows * rows), rows), (slice(n // rows * rows, n), n % rows)):
+            if some.start == some.stop:
+                continue
+            add(
+                X[some],
+                y[some],
+                weight[some] if len(weight) else weight,
+                offset[some] if len(offset) else offset,
+                self.W,
+                self.b,
+                twin.function,
+                twin.parameters,
+                twin.signed,
+                k if twin.one_vs_rest else 0,
+                size,
+                self.order > 0,
+                self.value,
+                self.grad_w,
+                self.grad_b,
+                self.grams if self.tiled else NO_GRAMS,
+            )
 
     def add_curved(self, A: Array, y: Array, weight: Array, offset: Array) -> None:
         """Add value, gradient and what there is of second derivatives over a slice of rows."""
