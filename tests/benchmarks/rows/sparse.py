@@ -71,12 +71,12 @@ def sparse(scale: float) -> Iterator[Contest]:
             terms = {"alpha": LAMBDA * (1 - l1_ratio), "l1": LAMBDA * l1_ratio}
             return Contest(
                 f"sparse logistic, {penalty}, {n:,} × {d:,}",
-                lambda: LogisticRegression(C=C, l1_ratio=l1_ratio).fit(X, y),
+                lambda: LogisticRegression(C=C, l1_ratio=l1_ratio, tol=1e-4).fit(X, y),
                 [sklearn(*pair) for pair in solvers.items()],
                 lambda model: objective(local_X, local_y, model.coef_, model.intercept_, **terms),
             )
 
-        # Tolerances mean something else to each solver; these bring them within 1e-6 of the minimum.
+        # Tolerances mean something else to each solver; these bring them, and ours, within 1e-6 of the minimum.
         yield contest("L2", 0.0, 2.0, L2_SOLVERS)
         yield contest("L1", 1.0, 4.0, L1_SOLVERS)
 
