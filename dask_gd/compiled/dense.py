@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from ..protocol import Array
-from .gram import ROWS, TILE, add_tiles, fill
+from .gram import add_tiles, fill
 from .jit import COMPILED, EXACT, jit, numba
 from .pointwise import signature
 
-__all__ = ["FEW", "adder", "padded", "scale_rows"]
+__all__ = ["FEW", "adder", "scale_rows"]
 
 FEW = 8  # models up to which products with one vector each beat one with a narrow matrix
 
@@ -54,10 +54,12 @@ def add_sums(
     grad_w: Array,
     grad_b: Array,
     grams: Array,
+    panel: Array,
 ) -> None:
     """Add to ``value`` (t,), ``grad_w`` (m, d), ``grad_b`` (m,) and, unless empty, ``grams`` the sums over all rows.
 
-    ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p.
+    ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p;
+    the ``panel`` (p, any), zero beyond a, is written over.
 
     X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,). They are worked on by ``rows``, a divisor
     of n. With ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses
@@ -75,7 +77,6 @@ def add_sums(
     curved = len(grams) > 0
     second = np.empty((m if curved else 0, rows), Y.dtype)
     root = np.empty(rows, X.dtype)
-    panel = np.zeros((grams.shape[1], ROWS), X.dtype)
     shift = np.zeros(grams.shape[1], X.dtype)
     part = np.empty((m, d), X.dtype)
     one, zero = Y.dtype.type(1), Y.dtype.type(0)
@@ -123,9 +124,9 @@ def add_sums(
         for j in range(m):
             for i in range(rows):
                 root[i] = np.sqrt(second[j, i])
-            for begin in range(0, rows, ROWS):
-                count = min(ROWS, rows - begin)
-                if count < ROWS:
+            for begin in range(0, rows, panel.shape[1]):
+                count = min(panel.shape[1], rows - begin)
+                if count < panel.shape[1]:
                     panel[:] = zero
                 for i in range(count):
                     panel[d, i] = root[begin + i]
@@ -152,7 +153,7 @@ def _adder(x: str, y: str) -> Any:
     double, own = _read_only(numba.float64, 1), numba.float64
     data = (_read_only(real, 2), _read_only(precise, 2), double, double)
     loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64)
-    out = (types.int64, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1])
+    out = (types.int64, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1], real[:, ::1])
     return jit(add_sums, types.void(*data, real[:, ::1], own[::1], *loss, *out))
 
 
@@ -166,11 +167,6 @@ def adder(X: Array, Y: Array) -> Callable[..., None]:
     """:func:`add_sums`, compiled for the precisions of X and Y."""
     compiled: Callable[..., None] = _adder(X.dtype.char, Y.dtype.char)
     return compiled
-
-
-def padded(columns: int) -> int:
-    """The sides of the ``grams`` of so many columns."""
-    return -(-(columns + 1) // TILE) * TILE
 
 
 def scale_rows(X: Array, factor: Array, out: Array) -> Array:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..protocol import Array
 from .elementary import same
 from .jit import jit
 
-__all__ = ["ROWS", "TILE", "add_tiles", "fill"]
+__all__ = ["add_tiles", "fill", "new_panel", "padded"]
 
 TILE = 4  # products of so many columns with so many others at a time
-ROWS = 400  # of a panel: enough to hide the sums at the end of a tile, and no power of two, which caches dislike
+MOST_ROWS = 400  # of a panel: enough to hide the sums at the end of a tile
+PANEL_BYTES = 2**19  # fit the second cache
+
+
+def padded(columns: int) -> int:
+    """So many columns and those that fill the last tile."""
+    return -(-columns // TILE) * TILE
+
+
+def new_panel(columns: int, dtype: np.dtype) -> Array:
+    """Zeros for a panel of so many columns, in rows of an odd number of vectors: caches dislike powers of two."""
+    rows = min(max(PANEL_BYTES // (columns * dtype.itemsize), 64), MOST_ROWS)
+    return np.zeros((columns, (rows // 8 | 1) * 8), dtype)
 
 
 @jit

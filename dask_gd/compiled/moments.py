@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..protocol import Array
-from .gram import ROWS, TILE, add_tiles, fill
+from .gram import add_tiles, fill, new_panel, padded
 from .jit import COMPILED, jit, numba
 
 __all__ = ["column_sums", "products"]
@@ -21,10 +21,8 @@ def products(X: Array, Z: Array, root: Array, shift: Array) -> Array:
     Rows are turned into panels of columns first, so that a product of two columns is one of two short vectors.
     """
     p = X.shape[1] + Z.shape[1] + 1
-    padded = -(-p // TILE) * TILE
-    gram = np.zeros((padded, padded))
-    panel = np.zeros((padded, ROWS))
-    _adder(X.dtype)(X, Z, root, shift, panel, gram)
+    gram = np.zeros((padded(p), padded(p)))
+    _adder(X.dtype)(X, Z, root, shift, new_panel(padded(p), gram.dtype), gram)
     gram = np.triu(gram[:p, :p])
     return gram + np.triu(gram, 1).T
 

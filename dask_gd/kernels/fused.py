@@ -17,7 +17,7 @@ from .fused_csr import fused_csr_sums
 from .rows import row_slices
 
 NOTHING = np.zeros(0)
-NO_GRAMS = np.zeros((0, 0, 0))
+NO_GRAMS, NO_PANEL = np.zeros((0, 0, 0)), np.zeros((0, 0))
 TILED = 512  # columns up to which products of columns are summed in registers; beyond, BLAS cuts its work better
 
 
@@ -68,7 +68,7 @@ class _PointSums:
 
     def __init__(self, loss: Loss, twin: Any, points: Points, dtype: np.dtype, margins: np.dtype) -> None:
         t, k, d = points.W.shape
-        from ..compiled.dense import padded
+        from ..compiled.gram import new_panel, padded
 
         self.shape = (t, k, d)
         self.columns = t * k * (3 if points.want in (VALUE, GRADIENT) else 5)
@@ -89,7 +89,9 @@ class _PointSums:
         if self.want in (DIAGONAL, PRODUCT):
             self.curved_w, self.cross_w, self.curved_b = np.zeros((t * k, d)), np.zeros((t * k, d)), np.zeros(t * k)
         elif self.tiled:
-            self.grams = np.zeros((t * k, padded(d), padded(d)))
+            side = padded(d + 1)
+            self.grams = np.zeros((t * k, side, side))
+            self.panel = new_panel(side, dtype)
         elif self.order == 2:
             self.scratch = np.empty((0, d), dtype)
             self.hess_ww = np.zeros((t, k, d, k, d))
@@ -123,6 +125,7 @@ class _PointSums:
                 self.grad_w,
                 self.grad_b,
                 self.grams if self.tiled else NO_GRAMS,
+                self.panel if self.tiled else NO_PANEL.astype(self.W.dtype),
             )
 
     def add_curved(self, A: Array, y: Array, weight: Array, offset: Array) -> None:
