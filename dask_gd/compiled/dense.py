@@ -50,16 +50,20 @@ def add_sums(
     classes: int,
     rows: int,
     gradient: bool,
+    rank_one: bool,
     value: Array,
     grad_w: Array,
     grad_b: Array,
     grams: Array,
     panel: Array,
+    diagonal: Array,
+    curvature: Array,
 ) -> None:
     """Add to ``value`` (t,), ``grad_w`` (m, d), ``grad_b`` (m,) and, unless empty, ``grams`` the sums over all rows.
 
     ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p;
-    the ``panel`` (p, any), zero beyond a, is written over.
+    the ``panel`` (p, any), zero beyond a, is written over. Unless empty, ``diagonal`` (2, m, d) are Σ ℓ″ x² and
+    Σ ℓ″ x, and ``curvature`` (m,) Σ ℓ″; ``rank_one``: of the softmax, second derivative p (1 - p).
 
     X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,). They are worked on by ``rows``, a divisor
     of n. With ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses
@@ -74,8 +78,8 @@ def add_sums(
     first = np.empty((m, rows), Y.dtype)
     y = np.empty((q, rows), Y.dtype)
     weights = np.ones(rows, Y.dtype)
-    curved = len(grams) > 0
-    second = np.empty((m if curved else 0, rows), Y.dtype)
+    curved, straight = len(grams) > 0, len(curvature) > 0
+    second = np.empty((m if curved or straight else 0, rows), Y.dtype)
     root = np.empty(rows, X.dtype)
     shift = np.zeros(grams.shape[1], X.dtype)
     part = np.empty((m, d), X.dtype)
@@ -119,6 +123,23 @@ def add_sums(
         for j in range(m):
             for i in range(d):
                 grad_w[j, i] += part[j, i]
+        for j in range(len(curvature)):
+            total = 0.0
+            for i in range(rows):
+                if rank_one:
+                    second[j, i] *= weights[i] * (one - second[j, i])
+                total += second[j, i]
+                root[i] = second[j, i]
+            curvature[j] += total
+            np.dot(root, A, part[j])
+            for i in range(d):
+                diagonal[1, j, i] += part[j, i]
+                part[j, i] = zero
+            for i in range(rows):
+                for c in range(d):
+                    part[j, c] += root[i] * A[i, c] * A[i, c]
+            for i in range(d):
+                diagonal[0, j, i] += part[j, i]
         if not curved:
             continue
         for j in range(m):
@@ -153,8 +174,8 @@ def _adder(x: str, y: str) -> Any:
     double, own = _read_only(numba.float64, 1), numba.float64
     data = (_read_only(real, 2), _read_only(precise, 2), double, double)
     loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64)
-    out = (types.int64, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1], real[:, ::1])
-    return jit(add_sums, types.void(*data, real[:, ::1], own[::1], *loss, *out))
+    out = (types.int64, types.boolean, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1])
+    return jit(add_sums, types.void(*data, real[:, ::1], own[::1], *loss, *out, real[:, ::1], own[:, :, ::1], own[::1]))
 
 
 @cache

@@ -77,7 +77,7 @@ class _PointSums:
         self.want = points.want
         self.order = {VALUE: 0, GRADIENT: 1}.get(points.want, 2)
         self.tiled = "hess" in points.want and not twin.rank_one and d < TILED
-        self.direct = self.order < 2 or self.tiled  # one compiled loop does it all
+        self.direct = self.order < 2 or self.tiled or self.want == DIAGONAL  # one compiled loop does it all
         self.margins = margins
         self.W = np.array(points.W.reshape(t * k, d), dtype=dtype, order="C")
         self.b = np.array(points.b.reshape(t * k), dtype=np.float64)
@@ -86,8 +86,11 @@ class _PointSums:
         if points.direction is not None:
             self.U = np.array(points.direction[0].reshape(t * k, d), dtype=dtype, order="C")
             self.c = points.direction[1].reshape(t * k, 1).astype(margins)
-        if self.want in (DIAGONAL, PRODUCT):
-            self.curved_w, self.cross_w, self.curved_b = np.zeros((t * k, d)), np.zeros((t * k, d)), np.zeros(t * k)
+        self.diagonal, self.curvature = NO_GRAMS, NOTHING
+        if self.want == DIAGONAL:
+            self.diagonal, self.curvature = np.zeros((2, t * k, d)), np.zeros(t * k)
+        elif self.want == PRODUCT:
+            self.product_w, self.product_b = np.zeros((t * k, d)), np.zeros(t * k)
         elif self.tiled:
             side = padded(d + 1)
             self.grams = np.zeros((t * k, side, side))
@@ -99,12 +102,15 @@ class _PointSums:
             self.hess_bb = np.zeros((t, k, k))
 
     def add_all(self, X: Array, y: Array, weight: Array, offset: Array) -> None:
-        """Add value, gradient and Hessian over all rows of X."""
+        """Add value, gradient and what there is of a Hessian, over all rows of X."""
         from ..compiled.dense import adder
 
         k, twin, n = self.shape[1], self.twin, len(X)
         add = adder(X, y)
         rows = next(iter(row_slices(X, self.columns))).stop
+        if self.tiled:  # in whole panels
+            width = self.panel.shape[1]
+            rows = max(rows // width, 1) * width if n >= width else n
         for some, size in ((slice(0, n // rows * rows), rows), (slice(n // rows * rows, n), n % rows)):
             if some.start == some.stop:
                 continue
@@ -121,15 +127,18 @@ class _PointSums:
                 k if twin.one_vs_rest else 0,
                 size,
                 self.order > 0,
+                twin.rank_one,
                 self.value,
                 self.grad_w,
                 self.grad_b,
                 self.grams if self.tiled else NO_GRAMS,
                 self.panel if self.tiled else NO_PANEL.astype(self.W.dtype),
+                self.diagonal,
+                self.curvature,
             )
 
     def add_curved(self, A: Array, y: Array, weight: Array, offset: Array) -> None:
-        """Add value, gradient and what there is of second derivatives over a slice of rows."""
+        """Add value, gradient and what else there is of second derivatives over a slice of rows."""
         t, k, _ = self.shape
         r = len(A)
         eta = _products(A, self.W).astype(self.margins, copy=False)
@@ -144,9 +153,7 @@ class _PointSums:
         p = second if self.twin.rank_one else None
         if p is not None:
             second = p * s
-        if self.want == DIAGONAL:
-            self._add_diagonal(A, second if p is None else second - second * p)
-        elif self.want == PRODUCT:
+        if self.want == PRODUCT:
             self._add_product(A, second, p)
         else:
             self._add_hessian(A, second.reshape(t, k, r), None if p is None else (p * np.sqrt(s)).reshape(t, k, r))
@@ -159,12 +166,6 @@ class _PointSums:
             targets = np.ascontiguousarray(y.T)
         return 2 * targets - 1 if self.twin.signed else targets
 
-    def _add_diagonal(self, A: Array, curvature: Array) -> None:
-        self.curved_b += curvature.sum(axis=1, dtype=np.float64)
-        curvature = curvature.astype(A.dtype, copy=False)
-        self.cross_w += _transposed(A, curvature)
-        self.curved_w += _transposed(A * A, curvature)
-
     def _add_product(self, A: Array, second: Array, p: Array | None) -> None:
         along = _products(A, self.U).astype(self.margins, copy=False) + self.c
         change = second * along
@@ -172,8 +173,8 @@ class _PointSums:
             t, k, _ = self.shape
             mean = (p * along).reshape(t, k, -1).sum(axis=1, keepdims=True)
             change -= (second.reshape(t, k, -1) * mean).reshape(change.shape)
-        self.curved_b += change.sum(axis=1, dtype=np.float64)
-        self.curved_w += _transposed(A, change.astype(A.dtype, copy=False))
+        self.product_b += change.sum(axis=1, dtype=np.float64)
+        self.product_w += _transposed(A, change.astype(A.dtype, copy=False))
 
     def _add_hessian(self, A: Array, second: Array, root: Array | None) -> None:
         t, k, d = self.shape
@@ -210,10 +211,10 @@ class _PointSums:
         if self.order == 1:
             return sums
         if self.want == DIAGONAL:
-            diagonal = self.curved_w.reshape(t, k, d), self.cross_w.reshape(t, k, d), self.curved_b.reshape(t, k)
-            return sums._replace(diag_ww=diagonal[0], diag_wb=diagonal[1], diag_bb=diagonal[2])
+            squares, cross = self.diagonal.reshape(2, t, k, d)
+            return sums._replace(diag_ww=squares, diag_wb=cross, diag_bb=self.curvature.reshape(t, k))
         if self.want == PRODUCT:
-            return sums._replace(product_w=self.curved_w.reshape(t, k, d), product_b=self.curved_b.reshape(t, k))
+            return sums._replace(product_w=self.product_w.reshape(t, k, d), product_b=self.product_b.reshape(t, k))
         if self.tiled:
             return sums._replace(**self._blocks())
         return sums._replace(hess_ww=self.hess_ww, hess_wb=self.hess_wb, hess_bb=self.hess_bb)
