@@ -30,6 +30,7 @@ SMALL_BYTES = 32 * 2**20  # below this a whole fit in one task beats a round tri
 INLINE_BYTES = 64 * 2**10  # a larger kernel travels once, as a task of its own, and is fetched worker from worker
 RETRIES = 2  # of a load that raises
 LANE_SECONDS = BATCH_SECONDS  # a sweep that is shorter than this takes the fast lane …
+LANE_BYTES = 16 * 2**20  # … unless the scheduler had to pass on so much to the workers, copy by copy …
 LANE_TROUBLES = 3  # … until it has failed so often
 
 
@@ -242,7 +243,7 @@ class ClusterEngine:
         return (
             self._troubles < LANE_TROUBLES
             and self._expected(kernel.name) <= LANE_SECONDS
-            and dask.sizeof.sizeof(getattr(kernel, "points", None)) <= INLINE_BYTES
+            and dask.sizeof.sizeof(getattr(kernel, "points", None)) * max(len(self._threads), 1) <= LANE_BYTES
         )
 
     def _by_lane(self, kernel: Kernel) -> list[BatchResult] | None:
