@@ -58,18 +58,24 @@ def targets_of(loss, rng, n):
     return np.clip(y, loss.targets.low, loss.targets.high)
 
 
-def problem(loss, dtype, *, n=5000, d=7, points=2, weighted=True, scale=0.7, want=GRADIENT, rows=None):
-    rng = np.random.default_rng(3)
-    X = rng.normal(size=(n, d)).astype(dtype)
+def about(loss, X, rng, *, points, weighted, want, rows, scale):
+    """A block of X with targets of the loss, and points to ask about."""
+    n, d = X.shape
     y = targets_of(loss, rng, n)
     if loss.classification and loss.n_outputs == 1:
-        y = y.astype(dtype)
+        y = y.astype(X.dtype)
     weight = rng.integers(0, 3, n).astype(float) if weighted else None
     offset = rng.normal(size=n) * 0.1 if weighted else None
     k = loss.n_outputs
     W, b = rng.normal(size=(points, k, d)) * scale, rng.normal(size=(points, k)) * scale
     direction = (rng.normal(size=W.shape), rng.normal(size=b.shape)) if want == PRODUCT else None
     return Block(0, X, y, weight, offset), Points(W, b, want, direction, rows)
+
+
+def problem(loss, dtype, *, n=5000, d=7, points=2, weighted=True, scale=0.7, want=GRADIENT, rows=None):
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(n, d)).astype(dtype)
+    return about(loss, X, rng, points=points, weighted=weighted, want=want, rows=rows, scale=scale)
 
 
 def both(loss, block, points, origin=None, exact=False):

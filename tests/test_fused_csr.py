@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from test_fused import CASES, assert_alike, both, targets_of
+from test_fused import CASES, about, assert_alike, both
 
 from dask_gd.compiled.jit import COMPILED
 from dask_gd.kernels import LossKernel, MomentsKernel, SquaresKernel
@@ -13,7 +13,7 @@ from dask_gd.kernels import moments as moments_module
 from dask_gd.kernels import squares as squares_module
 from dask_gd.kernels.fused_csr import fused_csr_sums
 from dask_gd.losses import LOSSES
-from dask_gd.protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Block, Points, Rows
+from dask_gd.protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Block, Rows
 
 pytestmark = pytest.mark.skipif(not COMPILED, reason="Numba is not there")
 
@@ -35,15 +35,7 @@ def problem(
 ):
     rng = np.random.default_rng(5)
     X = rows_of(rng, n, d, dtype, index)
-    y = targets_of(loss, rng, n)
-    if loss.classification and loss.n_outputs == 1:
-        y = y.astype(dtype)
-    weight = rng.integers(0, 3, n).astype(float) if weighted else None
-    offset = rng.normal(size=n) * 0.1 if weighted else None
-    k = loss.n_outputs
-    W, b = rng.normal(size=(points, k, d)) * scale, rng.normal(size=(points, k)) * scale
-    direction = (rng.normal(size=W.shape), rng.normal(size=b.shape)) if want == PRODUCT else None
-    return Block(0, X, y, weight, offset), Points(W, b, want, direction, rows)
+    return about(loss, X, rng, points=points, weighted=weighted, want=want, rows=rows, scale=scale)
 
 
 @pytest.mark.parametrize("want", [VALUE, GRADIENT, DIAGONAL, PRODUCT, HESSIAN, EXPECTED], ids="-".join)
