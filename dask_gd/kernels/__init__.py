@@ -4,6 +4,7 @@ from .band import BandKernel, BandSums
 from .deal import Deal, HoldOut, whole
 from .epoch import EpochKernel
 from .first import First, FirstKernel
+from .folds import EVERYTHING, FoldKernel, FoldSums, HeldOutKernel, Split, SplitLossKernel, WithoutKernel
 from .labels import EncodeLabels
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
@@ -14,6 +15,7 @@ from .squares import FoldSquares, Squares, SquaresKernel
 from .together import Together
 
 __all__ = [
+    "EVERYTHING",
     "BandKernel",
     "BandSums",
     "Deal",
@@ -21,7 +23,10 @@ __all__ = [
     "EpochKernel",
     "First",
     "FirstKernel",
+    "FoldKernel",
     "FoldSquares",
+    "FoldSums",
+    "HeldOutKernel",
     "HoldOut",
     "LossKernel",
     "Moments",
@@ -30,10 +35,13 @@ __all__ = [
     "SampleKernel",
     "ScoreKernel",
     "ScoreSums",
+    "Split",
+    "SplitLossKernel",
     "Spread",
     "SpreadKernel",
     "Squares",
     "SquaresKernel",
     "Together",
+    "WithoutKernel",
     "whole",
 ]
