@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .engine.blas import one_blas_thread
 from .kernels import FirstKernel, FoldKernel, LossKernel, Split, SplitLossKernel, WithoutKernel
 from .protocol import Block, Engine, Job, Points, PointSums, Sums, Swept
 
@@ -59,8 +60,9 @@ def run_in_lockstep(jobs: Sequence[SplitJob], engine: Engine, n_folds: int) -> l
         except (ValueError, ArithmeticError) as error:
             results[number] = error
 
-    for number in range(len(jobs)):
-        advance(number, None)
+    with one_blas_thread():  # once for all that each job would set and lift
+        for number in range(len(jobs)):
+            advance(number, None)
     while asked:
         numbers, kernels = list(asked), list(asked.values())
         asked.clear()
@@ -68,8 +70,9 @@ def run_in_lockstep(jobs: Sequence[SplitJob], engine: Engine, n_folds: int) -> l
         started = time.perf_counter()
         sums = engine.sweep(merged)
         cost = engine.cost._replace(seconds=time.perf_counter() - started)
-        for number, answer in zip(numbers, answers, strict=True):
-            advance(number, Swept(answer(sums), cost))
+        with one_blas_thread():
+            for number, answer in zip(numbers, answers, strict=True):
+                advance(number, Swept(answer(sums), cost))
     return results
 
 

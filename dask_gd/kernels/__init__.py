@@ -4,23 +4,25 @@ from .band import BandKernel, BandSums
 from .deal import Deal, HoldOut, whole
 from .epoch import EpochKernel
 from .first import First, FirstKernel
-from .folds import EVERYTHING, FoldKernel, FoldSums, HeldOutKernel, Split, SplitLossKernel, WithoutKernel
+from .folds import EVERYTHING, FoldKernel, FoldSums, HeldOutKernel, Judged, Split, SplitLossKernel, WithoutKernel
 from .labels import EncodeLabels
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
 from .sample import Sample, SampleKernel
-from .score import ScoreKernel, ScoreSums
+from .score import Accuracy, Explained, ScoreKernel, ScoreSums
 from .spread import Spread, SpreadKernel
 from .squares import FoldSquares, Squares, SquaresKernel
 from .together import Together
 
 __all__ = [
     "EVERYTHING",
+    "Accuracy",
     "BandKernel",
     "BandSums",
     "Deal",
     "EncodeLabels",
     "EpochKernel",
+    "Explained",
     "First",
     "FirstKernel",
     "FoldKernel",
@@ -28,6 +30,7 @@ __all__ = [
     "FoldSums",
     "HeldOutKernel",
     "HoldOut",
+    "Judged",
     "LossKernel",
     "Moments",
     "MomentsKernel",

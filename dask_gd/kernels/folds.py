@@ -22,6 +22,7 @@ from .rows import row_range, take_block
 
 PIECE_ROWS = 4096  # of a fold at a time, on average, where folds lie among each other …
 PIECE_BYTES = 2**19  # … or as many as fit here
+CLASS_NUMBER = "class_number"  # the response of a metric that is content with the numbers of classes
 EVERYTHING = -1  # the test fold of a fit that trains on all rows
 
 
@@ -114,34 +115,46 @@ class SplitLossKernel:
         if block.n_rows == 0:
             return replace(self.kernel, points=tuple(split.points for split in self.splits))(block)
         found: dict[int, Sums] = {}
-        chosen: dict[int, LossKernel] = {}
+        training: dict[int, list[Points | None]] = {}
         for fold, piece in fold_pieces(block):
-            if fold not in chosen:
-                chosen[fold] = replace(self.kernel, points=tuple(_training(split, fold) for split in self.splits))
-            sums = chosen[fold](piece)
-            found[fold] = found[fold] + sums if fold in found else sums
-        return Sums(tuple(self._joined(i, split, found) for i, split in enumerate(self.splits)))
+            if fold not in training:
+                training[fold] = [_training(split, fold) for split in self.splits]
+            asked = tuple(points for points in training[fold] if points is not None)
+            if asked:
+                sums = replace(self.kernel, points=asked)(piece)
+                found[fold] = found[fold] + sums if fold in found else sums
+        parts = {
+            fold: dict(zip([i for i, p in enumerate(training[fold]) if p is not None], sums.parts, strict=True))
+            for fold, sums in found.items()
+        }
+        return Sums(tuple(self._joined(i, split, parts) for i, split in enumerate(self.splits)))
 
-    def _joined(self, i: int, split: Split, found: dict[int, Sums]) -> PointSums:
+    def _joined(self, i: int, split: Split, found: dict[int, dict[int, PointSums]]) -> PointSums:
         """The sums of all points, from those of the pieces of each fold."""
-        t = len(split.without)
-        totals: list[Any] = [None] * len(PointSums._fields)
-        for fold, sums in found.items():
+        totals: list[Any] | None = None
+        for fold, parts in found.items():
+            if i not in parts:
+                continue
             mine = split.without != fold
-            for field, part in enumerate(sums.parts[i]):
-                if part is None:
-                    continue
-                if totals[field] is None:
-                    totals[field] = np.zeros((t, *part.shape[1:]))
-                totals[field][mine] += part
+            if totals is None:
+                totals = [None if a is None else np.zeros((len(mine), *a.shape[1:])) for a in parts[i]]
+            for total, part in zip(totals, parts[i], strict=True):
+                if total is not None:
+                    total[mine] += part
+        if totals is None:  # no row is for these fits
+            nothing = Block(0, np.zeros((0, split.points.W.shape[-1])), np.zeros(0))
+            none: PointSums = replace(self.kernel, points=(split.points,), class_weight=None)(nothing).parts[0]
+            return none
         return PointSums._make(totals)
 
 
-def _training(split: Split, fold: int) -> Points:
-    """The points of the fits that train on a fold's rows."""
+def _training(split: Split, fold: int) -> Points | None:
+    """The points of the fits that train on a fold's rows; None: there is none."""
     mine = split.without != fold
     if mine.all():
         return split.points
+    if not mine.any():
+        return None
     points = split.points
     direction = None if points.direction is None else (points.direction[0][mine], points.direction[1][mine])
     return points._replace(W=points.W[mine], b=points.b[mine], direction=direction)
@@ -189,35 +202,51 @@ def _runs(block: Block, borders: Array) -> Iterator[tuple[int, Block]]:
         yield int(block.fold[start]), row_range(block, start, stop)
 
 
-@dataclass(frozen=True)
-class HeldOutKernel:
-    """What metrics make of models on the rows of their test folds, and if wanted on those they trained on.
+class Judged(NamedTuple):
+    """A model, the metrics that judge it, and its test fold.
 
-    ``predictors``: for each model a function (X, offset) -> what the metric judges, for every response that a metric
-    wants. A model that trained on all rows has no test fold. One :class:`Sums` part a (model, metric, test or train).
+    ``predictors``: for every response that a metric wants a function (X, offset) -> predictions.
     """
 
     metrics: tuple[Any, ...]
-    predictors: tuple[dict[str, Callable[[Any, Any], Any]], ...]
-    folds: tuple[int, ...]
+    predictors: dict[str, Callable[[Any, Any], Any]]
+    fold: int
+
+
+@dataclass(frozen=True)
+class HeldOutKernel:
+    """What metrics make of models on the rows of their test folds, and if wanted (``train``) on those they trained on.
+
+    The sums of one model after the other: of every metric on its test rows, then on its training rows.
+    """
+
+    models: tuple[Judged, ...]
     train: bool = False
     classes: Array | None = None
     weighted: bool = False
     name: str = "score"
 
     def __call__(self, block: Block) -> FoldSums:
-        width = len(self.metrics) * (2 if self.train else 1)
-        found: list[Any] = [None] * (len(self.predictors) * width)
+        sides = 2 if self.train else 1
+        found: list[Any] = [None] * (sides * sum(len(model.metrics) for model in self.models))
         for fold, piece in fold_pieces(block):
-            y = piece.y if self.classes is None else self.classes[piece.y.astype(np.intp)]
+            numbers = piece.y
+            y = numbers if self.classes is None or not self._labels else self.classes[numbers.astype(np.intp)]
             weight = piece.weight if self.weighted else None
-            for i, (predictors, own) in enumerate(zip(self.predictors, self.folds, strict=True)):
-                tested = own == fold
+            place = 0
+            for model in self.models:
+                start, place = place, place + sides * len(model.metrics)
+                tested = model.fold == fold
                 if not (tested or self.train):
                     continue
-                predicted = {name: predict(piece.X, piece.offset) for name, predict in predictors.items()}
-                for j, metric in enumerate(self.metrics):
-                    sums = metric.sums(y, predicted[metric.response], weight)
-                    place = i * width + j + (0 if tested else len(self.metrics))
-                    found[place] = _plus(found[place], sums)
+                predicted = {name: predict(piece.X, piece.offset) for name, predict in model.predictors.items()}
+                for j, metric in enumerate(model.metrics, start if tested else start + len(model.metrics)):
+                    truth = numbers if metric.response == CLASS_NUMBER else y
+                    sums = metric.sums(truth, predicted[metric.response], weight)
+                    found[j] = _plus(found[j], sums)
         return FoldSums(tuple(found))
+
+    @property
+    def _labels(self) -> bool:
+        """Whether any metric judges by the labels themselves."""
+        return any(metric.response != CLASS_NUMBER for model in self.models for metric in model.metrics)

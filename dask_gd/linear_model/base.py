@@ -36,6 +36,8 @@ class SparseTag(BaseEstimator):
 class LinearModel(SparseTag):
     """A fit by :func:`fit_model` of the problem that ``_problem`` states."""
 
+    _one_problem = True  # which a search may solve for many parameters and folds at once
+
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         """What the parameters ask for; raises ValueError where they do not go together. ``y`` may be None."""
         raise NotImplementedError

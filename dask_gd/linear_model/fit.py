@@ -97,9 +97,8 @@ class Outcome(NamedTuple):
 class Neighbour(NamedTuple):
     """A fit to the same rows with another penalty, from which others start."""
 
-    coef: Array  # (k, d)
-    intercept: Array  # (k,)
-    curved: PointSums | None = None  # the sums of second derivatives there, at one point
+    curved: PointSums  # the sums of second derivatives at its minimum, one point
+    point: tuple[Array, Array] | None  # coefficients (k, d) and intercepts (k,) there, where they are a start
 
 
 def fit_model(
@@ -282,8 +281,8 @@ def fitting(
     if near:
         assert neighbour is not None
         objective.curved = neighbour.curved
-        if not warm:
-            fit = fit._replace(coef=neighbour.coef, intercept=neighbour.intercept)
+        if not warm and neighbour.point is not None:
+            fit = fit._replace(coef=neighbour.point[0], intercept=neighbour.point[1])
     elif rows is not None and not warm and warm_rows(plan.extent, loss):
         with one_blas_thread():
             fit = start_from_sample(objective, fit, rows, dtype)
