@@ -33,9 +33,9 @@ from ..kernels import (
     SquaresKernel,
 )
 from ..losses import Loss
-from ..objective import Objective
+from ..objective import Landmark, Objective
 from ..planner import Plan, check_solver, plan, warm_rows
-from ..protocol import Array, Callback, Engine, Extent, Job, PointSums, Replace, Result
+from ..protocol import Array, Callback, Engine, Extent, Job, Replace, Result
 from ..solvers import SOLVERS
 from ..starts import start_from_sample, start_inside
 from .penalty import PenaltySpec
@@ -95,10 +95,10 @@ class Outcome(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """A fit to the same rows with another penalty, from which others start."""
+    """A fit to the same rows with another penalty."""
 
-    curved: PointSums  # the sums of second derivatives at its minimum, one point
-    point: tuple[Array, Array] | None  # coefficients (k, d) and intercepts (k,) there, where they are a start
+    minimum: Landmark
+    start: bool  # whether others had better start there
 
 
 def fit_model(
@@ -280,9 +280,9 @@ def fitting(
     fit = Fit(solver, penalty, coef, intercept, problem.max_iter, tol, statistical)
     if near:
         assert neighbour is not None
-        objective.curved = neighbour.curved
-        if not warm and neighbour.point is not None:
-            fit = fit._replace(coef=neighbour.point[0], intercept=neighbour.point[1])
+        objective.landmark = neighbour.minimum
+        if not warm and neighbour.start:
+            fit = fit._replace(coef=neighbour.minimum.coef, intercept=neighbour.minimum.intercept)
     elif rows is not None and not warm and warm_rows(plan.extent, loss):
         with one_blas_thread():
             fit = start_from_sample(objective, fit, rows, dtype)

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, Judged
+from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, Judged, Squares
 from ..lockstep import SplitJob, run_in_lockstep
-from ..objective import Model, Objective
+from ..objective import Landmark, Model, Objective
 from ..penalties import ElasticNet
 from ..planner import samples_tell
 from ..protocol import EXPECTED, Array, Callback, Engine, Job, Query, Result
@@ -42,6 +42,7 @@ class SplitProblems:
     choose: Callable[[Scored], int | None]
     train_scores: bool = False
     weighted_scores: bool = False
+    squares_tell: bool = False  # whether scores and fits are of the same weights and targets
 
 
 class Scored(NamedTuple):
@@ -230,7 +231,7 @@ def _neighbours(
         for i in pilots[pilot]:
             # Where more coefficients are zero, zeros are the better start.
             zeros = not search.problems[i].penalty.smooth and _strength(search.problems[i]) > strength
-            neighbours[i, fold] = Neighbour(sums, None if zeros else (result.coef, result.intercept))
+            neighbours[i, fold] = Neighbour(Landmark(result.coef, result.intercept, sums), not zeros)
     return neighbours
 
 
@@ -263,6 +264,8 @@ def _scores(engine: Engine, search: SplitProblems, data: _Data, fits: list[list[
     if not places:
         return tests, trains
     models = tuple(search.judged(i, fits[i][fold].result, data.classes, fold) for i, fold in places)
+    if search.squares_tell and _scores_of_squares(data, places, models, tests, trains):
+        return tests, trains
     kernel = HeldOutKernel(models, search.train_scores, data.classes, search.weighted_scores)
     with np.errstate(all="ignore"):  # what a fit that diverged predicts is scored as it is
         sums = iter(engine.sweep(kernel).parts)
@@ -271,3 +274,24 @@ def _scores(engine: Engine, search: SplitProblems, data: _Data, fits: list[list[
                 if scores is not None:
                     scores[i, fold] = [metric.value(next(sums)) for metric in model.metrics]
     return tests, trains
+
+
+def _scores_of_squares(
+    data: _Data, places: Sequence[tuple[int, int]], models: Sequence[Judged], tests: Array, trains: Array | None
+) -> bool:
+    """Fill in the scores from the sums of products of the folds, where those tell; False: they do not."""
+    for (i, fold), model in zip(places, models, strict=True):
+        for scores, first in ((tests, data.folds.parts[fold]), (trains, data.firsts[fold])):
+            if scores is None:
+                continue
+            if not isinstance(first, First) or not isinstance(first.squares, Squares):
+                return False
+            for j, metric in enumerate(model.metrics):
+                of_squares = getattr(metric, "of_squares", None)
+                if of_squares is None:
+                    return False
+                score = of_squares(first.squares, first.moments.n_rows, model.coef, model.intercept)
+                if score is None:
+                    return False
+                scores[i, fold, j] = score
+    return True

@@ -130,6 +130,7 @@ class SharedSweeps:
             partial(_choose, self, shared),
             self.return_train_score,  # type: ignore[attr-defined]
             weighted,
+            offset is None and weighted == (sample_weight is not None),
         )
         callbacks = watching()
         began = time.perf_counter()
@@ -199,7 +200,8 @@ def _judged(
         model.classes_ = classes
     model._keep(result)
     metrics = tuple(judge.metric_of(model) for judge in judges)
-    return Judged(metrics, {metric.response: model._predictor(metric.response) for metric in metrics}, fold)
+    responses = {metric.response: model._respond(metric.response) for metric in metrics}
+    return Judged(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), metrics, responses, fold)
 
 
 def _is_multimetric(scoring: Any) -> bool:
