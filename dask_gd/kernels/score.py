@@ -99,7 +99,7 @@ class Accuracy:
 
     def value(self, sums: ScoreSums) -> float:
         """From the sums of all blocks."""
-        return 1 - sums.loss / sums.weight if sums.weight else float("nan")
+        return (sums.weight - sums.loss) / sums.weight if sums.weight else float("nan")
 
 
 @dataclass(frozen=True)

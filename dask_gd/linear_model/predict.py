@@ -184,7 +184,7 @@ class LinearClassifierMixin(ClassifierMixin):
             return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
         function = partial(_labels, classes=self.classes_, **shared)
         sums = stream_score(self, ScoreKernel(function, self.n_features_in_, None), X, y, sample_weight, offset)
-        return 1 - sums.loss / sums.weight if sums.weight else float("nan")
+        return (sums.weight - sums.loss) / sums.weight if sums.weight else float("nan")
 
     def _fitted_classes(self) -> Array:
         check_is_fitted(self)

@@ -43,6 +43,7 @@ class SplitProblems:
     train_scores: bool = False
     weighted_scores: bool = False
     squares_tell: bool = False  # whether scores and fits are of the same weights and targets
+    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
 
 
 class Scored(NamedTuple):
@@ -102,6 +103,7 @@ class _Data(NamedTuple):
     folds: FoldSums  # of First
     firsts: dict[int, First | Exception]  # of the training rows of each split, and of all rows
     classes: Array | None
+    balance: dict[Any, float] | None  # class weights that balance all rows, where they are for every split
 
 
 def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
@@ -129,7 +131,13 @@ def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
         if whole.moments.n_used < whole.moments.n_rows:
             raise SharedLabelsError("Rows of weight 0 may have labels of their own.")
         engine.replace(labels)
-    return _Data(extent, folds, firsts, None if labels is None else labels.classes)
+    if labels is None:
+        return _Data(extent, folds, firsts, None, None)
+    balance = None
+    if search.balance_all:
+        weights = class_balance(whole.moments, labels.classes, "balanced")[1]
+        balance = dict(zip(labels.classes.tolist(), weights.tolist(), strict=True))
+    return _Data(extent, folds, firsts, labels.classes, balance)
 
 
 def _job(
@@ -154,7 +162,10 @@ def _balanced(data: _Data, problem: Problem, fold: int) -> tuple[First, Array | 
         raise first
     if data.classes is None:
         return first, None
-    moments, weights = class_balance(first.moments, data.classes, problem.class_weight)
+    class_weight = problem.class_weight
+    if data.balance is not None and isinstance(class_weight, str):
+        class_weight = data.balance
+    moments, weights = class_balance(first.moments, data.classes, class_weight)
     sample = first.sample
     if sample is not None:
         labels = EncodeLabels(data.classes, weights)

@@ -126,19 +126,14 @@ class SharedSweeps:
             problems,
             shared.n_folds,
             len(shared.judges),
-            partial(_judged, [candidate.estimator for candidate in stated], shared.judges, first.n_features_in_),
+            partial(judged, [candidate.estimator for candidate in stated], shared.judges, first.n_features_in_),
             partial(_choose, self, shared),
             self.return_train_score,  # type: ignore[attr-defined]
             weighted,
             offset is None and weighted == (sample_weight is not None),
         )
-        callbacks = watching()
         began = time.perf_counter()
-        with open_engine(*checked, targets=problems[0].targets, fold=shared.fold) as engine:
-            job = partial(solve_splits, search=search, n_features=first.n_features_in_, callbacks=callbacks)
-            fits = len(problems) * shared.n_folds
-            spread = not engine.extent.nbytes * fits <= WORTH_SPREADING
-            outcome: SplitOutcome = engine.run(job, interactive=bool(callbacks) or spread)
+        outcome = run_search(search, checked, shared.fold, first.n_features_in_)
         self._keep_search(shared, outcome, first, time.perf_counter() - began)
         if outcome.refit is not None and self.refit:  # type: ignore[attr-defined]
             self.best_estimator_._look_back(X, y, offset)
@@ -184,7 +179,18 @@ def _candidate(estimator: Any, parameters: dict[str, Any], y: Any) -> _Candidate
         return _Candidate(own, None, error)
 
 
-def _judged(
+def run_search(search: SplitProblems, data: tuple[Any, ...], fold: Any, n_features: int) -> SplitOutcome:
+    """The search, where the data are: in one task where they and the fits are small."""
+    callbacks, targets = watching(), search.problems[0].targets
+    with open_engine(*data, targets=targets, fold=fold) as engine:
+        job = partial(solve_splits, search=search, n_features=n_features, callbacks=callbacks)
+        fits = len(search.problems) * search.n_folds
+        spread = not engine.extent.nbytes * fits <= WORTH_SPREADING
+        outcome: SplitOutcome = engine.run(job, interactive=bool(callbacks) or spread)
+    return outcome
+
+
+def judged(
     estimators: Sequence[Any],
     judges: Sequence[Judge],
     n_features: int,
