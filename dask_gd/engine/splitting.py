@@ -43,7 +43,7 @@ def as_column(values: Any) -> Any:
 
 
 def cut_like(values: Any, X: Any, name: str) -> Any:
-    """A vector as a dask array with the row chunks of X, and of its lengths where these alone are known.
+    """An array as a dask array with the row chunks of X, and of its lengths where these alone are known.
 
     Raises
     ------
@@ -52,15 +52,19 @@ def cut_like(values: Any, X: Any, name: str) -> Any:
     """
     import dask.array as da
 
-    values, lengths = as_column(values), known_lengths(X)
-    own = known_lengths(values) if is_dask(values) else (len(values),)
+    if is_dask(values):
+        values = as_dask_array(values)
+    elif not sp.issparse(values):
+        values = to_numpy(values) if is_device_array(values) else np.asarray(values)
+    lengths = known_lengths(X)
+    own = known_lengths(values) if is_dask(values) else (int(values.shape[0]),)
     if lengths is not None and own is not None:
         if sum(lengths) != sum(own):
             raise ValueError(
                 f"Found input variables with inconsistent numbers of samples: {[sum(lengths), sum(own)]} (X, {name})"
             )
         if not is_dask(values):
-            return da.from_array(values, chunks=(lengths, *values.shape[1:]))
+            return da.from_array(values, chunks=(lengths, *values.shape[1:]), asarray=not sp.issparse(values))
         return values if own == lengths else values.rechunk({0: lengths})
     if not is_dask(values) or values.numblocks[0] != len(chunk_lengths(X)):
         raise ValueError(
@@ -169,24 +173,25 @@ def _count_labels(values: Any) -> LabelCounts:
     return LabelCounts(labels, np.bincount(codes, minlength=len(labels)), first, len(values))
 
 
-def folds_by_rank(values: Any, *, labels: Array, ranks: Array, ends: Array, dtype: np.dtype) -> Array:
+def folds_by_rank(values: Any, *, counted: LabelCounts, ranks: Array, ends: Array, dtype: np.dtype) -> Array:
     """The folds of a chunk's rows by their rank among the rows of their class.
 
     Parameters
     ----------
     values : ndarray of shape (m,)
-    labels : ndarray of shape (k,)
-        Of this chunk, as :func:`label_codes` finds them.
+    counted : LabelCounts
+        The k labels of this chunk.
     ranks : ndarray of shape (k,)
         How many rows of the class come before this chunk.
     ends : ndarray of shape (n_folds, k)
         The rank at which each fold ends.
     """
-    found, codes = label_codes(values)
-    if len(found) != len(labels) or not (found == labels).all():
+    labels, codes = label_codes(values)
+    counts = np.bincount(codes, minlength=len(labels))
+    if len(labels) != len(counted.labels) or (labels != counted.labels).any() or (counts != counted.counts).any():
         raise ValueError("The labels of a chunk changed between two passes: y must be the same whenever it is read.")
     order = np.argsort(codes, kind="stable")
-    cuts = np.concatenate([[0], np.cumsum(np.bincount(codes, minlength=len(labels)))])
+    cuts = np.cumsum([0, *counts])
     folds = np.empty(len(codes), dtype=dtype)
     for k in range(len(labels)):
         rows = order[cuts[k] : cuts[k + 1]]
@@ -246,7 +251,7 @@ def _take_chunk(chunk: Any, labels: Any = None, *, choose: Callable[..., Array],
 def _take_partitions(
     frame: Any, choose: Callable[..., Array], strata: Any, arguments: Sequence[tuple[int, ...]]
 ) -> Any:
-    """Of a DataFrame, as part of its expression, so that columns that nobody asks for are not read.
+    """Of a DataFrame, as part of its expression, so that Dask plans it together with all that comes before.
 
     The arguments travel as a series of their own: Dask's ``partition_info`` counts the partitions that are left when
     somebody picks a few of them.

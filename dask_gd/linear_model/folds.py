@@ -81,7 +81,7 @@ def partition_of(cv: Any, X: Any, y: Any, *, classifier: bool, groups: Any = Non
     if hasattr(cv, "fold_numbers"):
         return cv.fold_numbers(X, y), int(cv.get_n_splits())
     n = rows_of(X)
-    vector = None if y is None else as_column(y)
+    vector = as_column(y) if is_dask(y) else y
     if not is_dask(X) and is_dask(vector):
         y = vector = in_memory(vector)
     labels = None
@@ -93,11 +93,13 @@ def partition_of(cv: Any, X: Any, y: Any, *, classifier: bool, groups: Any = Non
         cv = (StratifiedKFold if stratified else KFold)(5 if cv is None else int(cv))
     cv = check_cv(cv)
     if type(cv) is KFold and not cv.shuffle:
+        warn_of_groups(cv, groups)
         check_rows(cv.n_splits, n)
         sizes = np.full(cv.n_splits, n // cv.n_splits)
         sizes[: n % cv.n_splits] += 1
         return ranges(X, sizes), cv.n_splits
     if type(cv) is StratifiedKFold and not cv.shuffle and is_dask(vector) and vector.ndim == 1:
+        warn_of_groups(cv, groups)
         check_rows(cv.n_splits, n)
         return stratified_folds(cv.n_splits, X, vector, labels or labels_of(vector, X)), cv.n_splits
     rows = np.empty((n, 0)) if is_device_array(X) else X
@@ -127,6 +129,12 @@ def in_memory(values: Any) -> Any:
     if is_device_array(values):
         return to_numpy(values)
     return computed([as_column(values)])[0] if is_dask(values) else values
+
+
+def warn_of_groups(splitter: Any, groups: Any) -> None:
+    """scikit-learn's warning about groups that nobody asks for."""
+    if groups is not None:
+        warnings.warn(f"The groups parameter is ignored by {type(splitter).__name__}", UserWarning, stacklevel=3)
 
 
 def check_rows(n_splits: int, n: int) -> None:
@@ -237,7 +245,7 @@ def stratified_folds(n_splits: int, X: Any, y: Any, labels: list[LabelCounts]) -
     calls = []
     for i, part in enumerate(labels):
         mine = codes[chunk == i]
-        calls.append(partial(folds_by_rank, labels=part.labels, ranks=ranks[i, mine], ends=ends[:, mine], dtype=dtype))
+        calls.append(partial(folds_by_rank, counted=part, ranks=ranks[i, mine], ends=ends[:, mine], dtype=dtype))
     return numbers_by_chunk(X, calls, cut_like(y, X, "y"), dtype=dtype)
 
 
