@@ -16,7 +16,6 @@ from .blocks import (
     device_block,
     extent_of,
     float_dtype,
-    fold_numbers,
     futures_in,
     is_dask,
     is_dask_frame,
@@ -31,9 +30,9 @@ from .streaming import StreamingEngine
 __all__ = [
     "LocalEngine",
     "StreamingEngine",
+    "computed",
     "device_block",
     "float_dtype",
-    "fold_numbers",
     "is_dask",
     "is_dask_frame",
     "map_row_chunks",
@@ -105,6 +104,17 @@ def survey(X: Any) -> Extent:
         machines = _machines(_ambient_client(stack, (X,)))
     extent = extent._replace(workers=machines.workers, threads=machines.threads, memory=machines.memory)
     return extent._replace(resident=not extent.nbytes > _for_data(machines))
+
+
+def computed(collections: list[Any]) -> list[Any]:
+    """What some dask collections hold: where a fit to them would run, and from there to here."""
+    import dask
+
+    with ExitStack() as stack:
+        client = _ambient_client(stack, tuple(collections))
+        if client is not None:
+            stack.enter_context(client.as_current())
+        return list(dask.compute(*collections))
 
 
 def _in_worker() -> bool:

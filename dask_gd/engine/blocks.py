@@ -260,18 +260,6 @@ def check_features(X: Any) -> None:
         raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
 
 
-def fold_numbers(X: Any, sizes: Array) -> Any:
-    """The fold of every row of X, folds of these sizes one after the other; lazy where X is."""
-    ends = np.cumsum(sizes)
-    if not is_dask(X):
-        return np.repeat(np.arange(len(sizes)), sizes)
-    import dask.array as da
-
-    X = as_dask_array(X)
-    rows = da.arange(int(ends[-1]), chunks=(X.chunks[0],))
-    return rows.map_blocks(partial(np.searchsorted, ends, side="right"), dtype=np.intp)
-
-
 def dask_blocks(
     X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold: Any = None, memory: float = math.inf
 ) -> Source:
