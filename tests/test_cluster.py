@@ -14,7 +14,16 @@ from distributed import Client, LocalCluster, SchedulerPlugin, wait
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from dask_gd import FitInterrupted, GDClassifier, GDRegressor, LassoCV, LinearRegression, LogisticRegression, Ridge
+from dask_gd import (
+    FitInterrupted,
+    GDClassifier,
+    GDRegressor,
+    LassoCV,
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    RidgeCV,
+)
 from dask_gd.engine import open_engine
 from dask_gd.engine.cluster import ClusterEngine
 from dask_gd.engine.cluster_streaming import ClusterStreamingEngine
@@ -72,6 +81,8 @@ def fit_all(X, y):
             bits(Ridge().fit(dX, dy)),
             bits(Ridge(precompute=False).fit(dX, dy)),
             bits(LassoCV(alphas=10).fit(dX, dy)),
+            bits(RidgeCV().fit(dX, dy)),
+            bits(RidgeCV(alphas=np.geomspace(0.1, 1e3, 30), cv=5).fit(dX, dy)),
             bits(GDRegressor(max_iter=20).fit(dX, dy)),
         ]
 

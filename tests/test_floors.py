@@ -25,6 +25,7 @@ FLOORS = {
     "continuation": 3,
     "starts": 3,
     "paths": 3,
+    "ridges": 3,
     "callbacks": 3,
     "checkpoint": 3,
     "inference": 3,

@@ -5,6 +5,7 @@ from .deal import Deal, HoldOut, whole
 from .epoch import EpochKernel
 from .first import First, FirstKernel
 from .labels import EncodeLabels
+from .left_out import JudgedSquaresKernel, LeaveOneOutKernel, RotatedKernel
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
 from .sample import Sample, SampleKernel
@@ -23,9 +24,12 @@ __all__ = [
     "FirstKernel",
     "FoldSquares",
     "HoldOut",
+    "JudgedSquaresKernel",
+    "LeaveOneOutKernel",
     "LossKernel",
     "Moments",
     "MomentsKernel",
+    "RotatedKernel",
     "Sample",
     "SampleKernel",
     "ScoreKernel",
