@@ -162,7 +162,7 @@ def refined(sums: RidgeSums, coefs: Array, alpha: float, moments: Moments, engin
     return coefs - _ridge(sums.gram, slope.T, alpha).T
 
 
-class Judged(NamedTuple):
+class Errors(NamedTuple):
     """Sums over rows that were not in the fit, for every strength and target."""
 
     rows: float
@@ -170,7 +170,7 @@ class Judged(NamedTuple):
     spread: Array  # (m,) of the targets about their mean
 
 
-def judge(coefs: Array, intercepts: Array, test: Squares) -> Judged:
+def judge(coefs: Array, intercepts: Array, test: Squares) -> Errors:
     """What coefficients (a, m, d) and intercepts (a, m) get wrong on these rows, from their sums of products.
 
     ``test`` may have targets twice: less the offset, and as they are.
@@ -179,14 +179,14 @@ def judge(coefs: Array, intercepts: Array, test: Squares) -> Judged:
     bias = test.z_mean[:m] - coefs @ test.x_mean - intercepts
     about = coefs @ test.xx - 2 * test.xz[:, :m].T
     square = test.zz[:m] + np.sum(about * coefs, axis=2) + test.weight * bias**2
-    return Judged(test.weight, np.maximum(square, 0.0), test.zz[-m:])
+    return Errors(test.weight, np.maximum(square, 0.0), test.zz[-m:])
 
 
-def scores(judged: Judged, scoring: str) -> Array:
+def scores(errors: Errors, scoring: str) -> Array:
     """(a, m) what scikit-learn's scorer of that name says of each target."""
     if scoring == "r2":
-        spread = np.broadcast_to(judged.spread, judged.squares.shape)
-        constant = np.where(judged.squares > 0, 0.0, 1.0)
-        return np.where(spread > 0, 1 - judged.squares / np.where(spread > 0, spread, 1.0), constant)
-    mean = judged.squares / judged.rows
+        spread = np.broadcast_to(errors.spread, errors.squares.shape)
+        constant = np.where(errors.squares > 0, 0.0, 1.0)
+        return np.where(spread > 0, 1 - errors.squares / np.where(spread > 0, spread, 1.0), constant)
+    mean = errors.squares / errors.rows
     return np.asarray(-np.sqrt(mean) if scoring == "neg_root_mean_squared_error" else -mean)

@@ -22,7 +22,7 @@ EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
-class JudgedSquaresKernel(SquaresKernel):
+class TargetSquaresKernel(SquaresKernel):
     """The squares of y - offset and, where that is not the same, of y beside it, which is what a score is held
     against."""
 

@@ -14,16 +14,16 @@ from ..kernels import (
     First,
     FirstKernel,
     FoldSquares,
-    JudgedSquaresKernel,
     LeaveOneOutKernel,
     MomentsKernel,
     Squares,
     SquaresKernel,
+    TargetSquaresKernel,
 )
 from ..losses import Squared
 from ..planner import Plan
 from ..protocol import Array, Block, Engine
-from ..ridges import SCORINGS, Judged, RidgeSums, coefficients, judge, leave_one_out, refined, ridges, scores
+from ..ridges import SCORINGS, Errors, RidgeSums, coefficients, judge, leave_one_out, refined, ridges, scores
 from .base import squared
 from .docs import shared_docs
 from .fit import Problem, check_data, check_moments
@@ -82,8 +82,8 @@ def _by_rows(engine: Engine, choice: RidgeChoice, n_features: int) -> RidgeOutco
     wrong: Array = engine.sweep(kernel)
     # scikit-learn's default is the mean over all rows of the weighted squares, and its scorers weigh both sides.
     rows = float(moments.n_rows) if choice.scoring is None else moments.weight
-    judged = Judged(rows, wrong, np.atleast_1d(moments.y_m2))
-    each = scores(judged, choice.scoring or "neg_mean_squared_error")
+    errors = Errors(rows, wrong, np.atleast_1d(moments.y_m2))
+    each = scores(errors, choice.scoring or "neg_mean_squared_error")
     values = each if choice.per_target and each.shape[1] > 1 else each.mean(axis=1)
     chosen = np.argmax(values, axis=0)  # the first of the highest
     coefs = coefficients(kernel, np.broadcast_to(chosen, len(sums.target)))
@@ -92,7 +92,7 @@ def _by_rows(engine: Engine, choice: RidgeChoice, n_features: int) -> RidgeOutco
 
 
 def _by_folds(engine: Engine, choice: RidgeChoice, n_features: int) -> RidgeOutcome:
-    kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), JudgedSquaresKernel(choice.n_folds))
+    kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), TargetSquaresKernel(choice.n_folds))
     first: First = engine.sweep(kernel)
     moments, folds = first.moments, first.squares
     check_moments(moments, n_features)
@@ -207,7 +207,7 @@ class RidgeCV(LeastSquaresBase):
         """
         alphas = self._check_parameters()
         before = dict(self.__dict__)
-        columns = (getattr(y, "ndim", None) or np.ndim(y)) > 1
+        columns = (y.ndim if hasattr(y, "ndim") else np.asarray(y).ndim) > 1
         try:
             X, y, sample_weight, offset = check_data(self, X, y, sample_weight, offset, "columns")
             row_count(X)
