@@ -92,10 +92,13 @@ def _known(objective: Objective, query: Query, model: Model) -> Any:
 def _stacked(penalties: Sequence[ElasticNet]) -> ElasticNet:
     """All of them as one, of coefficients (n, d)."""
     d = max((np.size(part) for p in penalties for part in (p.l1, p.l2, p.center, p.lower, p.upper)), default=1)
-    parts = (
-        np.stack([np.broadcast_to(np.asarray(part, dtype=float), (d,)) for part in each])
-        for each in zip(*((p.l1, p.l2, p.center, p.lower, p.upper) for p in penalties), strict=True)
-    )
+
+    def stacked(each: tuple[Any, ...]) -> Array:
+        if all(np.ndim(part) == 0 for part in each):
+            return np.repeat(np.array(each, dtype=float)[:, None], d, axis=1)
+        return np.stack([np.broadcast_to(np.asarray(part, dtype=float), (d,)) for part in each])
+
+    parts = map(stacked, zip(*((p.l1, p.l2, p.center, p.lower, p.upper) for p in penalties), strict=True))
     return ElasticNet(*parts)
 
 

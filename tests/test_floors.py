@@ -26,6 +26,7 @@ FLOORS = {
     "starts": 3,
     "lockstep": 3,
     "paths": 3,
+    "ridges": 3,
     "callbacks": 3,
     "checkpoint": 3,
     "inference": 3,

@@ -25,6 +25,7 @@ from .blocks import (
 )
 from .local import LocalEngine
 from .room import AHEAD_SHARE, KEEP_SHARE, Room, process_bytes
+from .row_values import map_blocks, of_block
 from .streaming import StreamingEngine
 
 __all__ = [
@@ -35,7 +36,9 @@ __all__ = [
     "float_dtype",
     "is_dask",
     "is_dask_frame",
+    "map_blocks",
     "map_row_chunks",
+    "of_block",
     "open_engine",
     "row_count",
     "survey",

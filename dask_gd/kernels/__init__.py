@@ -6,6 +6,7 @@ from .epoch import EpochKernel
 from .first import First, FirstKernel
 from .folds import EVERYTHING, FoldKernel, FoldSums, HeldOutKernel, Judged, Split, SplitLossKernel, WithoutKernel
 from .labels import EncodeLabels
+from .left_out import LeaveOneOutKernel, RotatedKernel, TargetSquaresKernel
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
 from .sample import Sample, SampleKernel
@@ -31,9 +32,11 @@ __all__ = [
     "HeldOutKernel",
     "HoldOut",
     "Judged",
+    "LeaveOneOutKernel",
     "LossKernel",
     "Moments",
     "MomentsKernel",
+    "RotatedKernel",
     "Sample",
     "SampleKernel",
     "ScoreKernel",
@@ -44,6 +47,7 @@ __all__ = [
     "SpreadKernel",
     "Squares",
     "SquaresKernel",
+    "TargetSquaresKernel",
     "Together",
     "WithoutKernel",
     "whole",

@@ -130,7 +130,7 @@ def run_path(
     return outcome
 
 
-def check_width(name: str, n_features: int) -> None:
+def check_width(name: str, n_features: int, instead: str = "Lasso or ElasticNet") -> None:
     """Refuse more columns than sums of products are kept for.
 
     Raises
@@ -140,7 +140,7 @@ def check_width(name: str, n_features: int) -> None:
     if n_features > SQUARES_FEATURES:
         raise ValueError(
             f"{name} keeps the products of all pairs of columns, and {n_features:,} columns are more than the "
-            f"{SQUARES_FEATURES:,} that it keeps them for: fit Lasso or ElasticNet at single values of alpha."
+            f"{SQUARES_FEATURES:,} that it keeps them for: fit {instead} at single values of alpha."
         )
 
 
