@@ -7,6 +7,7 @@ from .first import First, FirstKernel
 from .labels import EncodeLabels
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
+from .ranks import Area, Ranks, merge_ranks
 from .sample import Sample, SampleKernel
 from .score import ScoreKernel, ScoreSums
 from .spread import Spread, SpreadKernel
@@ -14,6 +15,7 @@ from .squares import FoldSquares, Squares, SquaresKernel
 from .together import Together
 
 __all__ = [
+    "Area",
     "BandKernel",
     "BandSums",
     "Deal",
@@ -26,6 +28,7 @@ __all__ = [
     "LossKernel",
     "Moments",
     "MomentsKernel",
+    "Ranks",
     "Sample",
     "SampleKernel",
     "ScoreKernel",
@@ -35,5 +38,6 @@ __all__ = [
     "Squares",
     "SquaresKernel",
     "Together",
+    "merge_ranks",
     "whole",
 ]
