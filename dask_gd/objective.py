@@ -73,6 +73,8 @@ class Objective:
         Of a squared loss: no query needs a sweep then.
     sample : Block, optional
         Rows whose Hessian stands for that of all.
+    class_weight : ndarray of shape (K,), optional
+        Multiplies the weights of the rows, where the blocks do not hold the product.
     """
 
     def __init__(
@@ -85,7 +87,12 @@ class Objective:
         sparse: bool,
         squares: Squares | None = None,
         sample: Block | None = None,
+        class_weight: Array | None = None,
     ) -> None:
+        self.class_weight = class_weight
+        self.curved: PointSums | None = (
+            None  # derivatives that stand for those of any point, in the place of a sample's
+        )
         self.loss = loss
         self.moments = moments
         self.fit_intercept = fit_intercept
@@ -111,7 +118,9 @@ class Objective:
         self.constant = constant if fit_intercept else np.zeros_like(constant)
         self.raw = Coordinates(np.zeros(self.n_features), np.ones(self.n_features))
         far = np.abs(moments.mean) > CENTERED_ENOUGH[dtype] * spread
-        self.origin = moments.mean if fit_intercept and not sparse and bool((far & ~constant).any()) else None
+        shifted = fit_intercept and not sparse and bool((far & ~constant).any())
+        about = moments.mean if moments.about is None else moments.about
+        self.origin = about if shifted else None
 
     def pin_constant(self, penalty: Penalty) -> int:
         """Take the constant columns out of the fit, where the intercept does all that they could do: their
@@ -163,6 +172,8 @@ class Objective:
         """The same objective over other rows: everything is kept but the sum of weights."""
         other = copy(self)
         other.__dict__.pop("curvature", None)
+        other.class_weight = None  # they are in the block's weights
+        other.curved = None
         other.total = float(block.n_rows if block.weight is None else block.weight.sum(dtype=np.float64))
         return other
 
@@ -224,6 +235,9 @@ class Objective:
     def known(self, query: Query, model: Model) -> Answer | None:
         """The answer, where it needs no sweep: from the expansion of a squared loss, or on the row sample."""
         if "sample" in query.want and model.expansion is None:
+            if self.curved is not None:
+                answer = self._answer(self.curved, query, model, self.origin)
+                return answer._replace(hess_diag=np.stack([self._even(np.diag(hess)) for hess in answer.hess]))
             if self.sample is None:
                 raise ValueError("This solver needs a row sample, and none was drawn.")
             rows = self.of_weight(self.sample)
@@ -290,7 +304,7 @@ class Objective:
         name = "hessian" if any("hess" in want for want, _ in stacks) else "gradient"
         # By the size of the data alone, so that the bits depend on nothing else.
         compiled = self.moments.nonzeros >= COMPILED_ENTRIES
-        of_points = LossKernel(self.loss, tuple(points), self.origin, name, exact, compiled)
+        of_points = LossKernel(self.loss, tuple(points), self.origin, name, exact, compiled, self.class_weight)
         if not strides:
             return of_points
         walks = EpochKernel(self.loss, strides)
@@ -335,7 +349,14 @@ class Objective:
 
     def with_loss(self, loss: Loss) -> Objective:
         """The same objective with another loss."""
-        other = Objective(loss, self.moments, fit_intercept=self.fit_intercept, dtype=self.dtype, sparse=self.sparse)
+        other = Objective(
+            loss,
+            self.moments,
+            fit_intercept=self.fit_intercept,
+            dtype=self.dtype,
+            sparse=self.sparse,
+            class_weight=self.class_weight,
+        )
         other.free[:, :-1] &= self.free[0, :-1]
         return other
 

@@ -111,6 +111,22 @@ class State(Protocol):
 Conversation: TypeAlias = Generator[Query, Answer, Any]
 
 
+class Swept(NamedTuple):
+    """What a job is sent for a kernel."""
+
+    sums: Any
+    cost: SweepCost
+
+
+class Replace(NamedTuple):
+    """What a job yields to put ``transform(block)`` in the place of every block, for itself and for all who follow."""
+
+    transform: Callable[[Block], Block]
+
+
+Job: TypeAlias = Generator["Kernel | Replace", Any, Any]  # a fit as the engine sees it: it is sent a Swept or None
+
+
 class Solver(Protocol):
     """An algorithm as pure mathematics: it asks and is answered, and never sees data."""
 

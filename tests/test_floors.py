@@ -24,6 +24,7 @@ FLOORS = {
     "planner": 3,
     "continuation": 3,
     "starts": 3,
+    "lockstep": 3,
     "paths": 3,
     "callbacks": 3,
     "checkpoint": 3,

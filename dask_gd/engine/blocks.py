@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from ..arrays import alike, cast, concat, is_device_array, namespace, numpy_dtype, to_numpy
+from ..arrays import alike, cast, concat, cut_rows, is_device_array, namespace, numpy_dtype, to_numpy
 from ..exceptions import DataError
 from ..protocol import Array, Block, Extent
 
@@ -120,7 +120,7 @@ def make_block(
             as_targets(y, targets, X),
             None if weight is None else _as_vector(weight, "sample_weight", X),
             None if offset is None else _as_vector(offset, "offset", X),
-            None if fold is None else np.ascontiguousarray(fold, dtype=np.intp),
+            None if fold is None else np.ascontiguousarray(fold),
         )
     except (ValueError, TypeError) as error:
         raise DataError(f"{error} (block {index})") from error
@@ -231,7 +231,7 @@ def local_blocks(
     return [
         Block(
             i,
-            X if len(cuts) == 1 else _cut_rows(X, cut),
+            X if len(cuts) == 1 else cut_rows(X, cut),
             y if len(cuts) == 1 else y[cut],
             None if weight is None else weight[cut],
             None if offset is None else offset[cut],
@@ -239,17 +239,6 @@ def local_blocks(
         )
         for i, cut in enumerate(cuts)
     ]
-
-
-def _cut_rows(X: Any, rows: slice) -> Any:
-    """Some rows of an array in memory, whose numbers are shared and not copied."""
-    if isinstance(X, np.ndarray):
-        return X[rows]
-    ends = X.indptr[rows.start : rows.stop + 1]
-    entries = slice(ends[0], ends[-1])
-    part = sp.csr_array((len(ends) - 1, X.shape[1]), dtype=X.dtype)
-    part.data, part.indices, part.indptr = X.data[entries], X.indices[entries], ends - ends[0]  # its own way copies
-    return part
 
 
 def row_cuts(X: Any) -> list[slice]:

@@ -4,27 +4,35 @@ from .band import BandKernel, BandSums
 from .deal import Deal, HoldOut, whole
 from .epoch import EpochKernel
 from .first import First, FirstKernel
+from .folds import EVERYTHING, FoldKernel, FoldSums, HeldOutKernel, Judged, Split, SplitLossKernel, WithoutKernel
 from .labels import EncodeLabels
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
 from .ranks import Area, Ranks, merge_ranks
 from .sample import Sample, SampleKernel
-from .score import ScoreKernel, ScoreSums
+from .score import Accuracy, Explained, ScoreKernel, ScoreSums
 from .spread import Spread, SpreadKernel
 from .squares import FoldSquares, Squares, SquaresKernel
 from .together import Together
 
 __all__ = [
+    "EVERYTHING",
+    "Accuracy",
     "Area",
     "BandKernel",
     "BandSums",
     "Deal",
     "EncodeLabels",
     "EpochKernel",
+    "Explained",
     "First",
     "FirstKernel",
+    "FoldKernel",
     "FoldSquares",
+    "FoldSums",
+    "HeldOutKernel",
     "HoldOut",
+    "Judged",
     "LossKernel",
     "Moments",
     "MomentsKernel",
@@ -33,11 +41,14 @@ __all__ = [
     "SampleKernel",
     "ScoreKernel",
     "ScoreSums",
+    "Split",
+    "SplitLossKernel",
     "Spread",
     "SpreadKernel",
     "Squares",
     "SquaresKernel",
     "Together",
+    "WithoutKernel",
     "merge_ranks",
     "whole",
 ]

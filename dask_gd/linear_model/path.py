@@ -289,6 +289,8 @@ class ElasticNetCV(LeastSquaresBase):
     (1, array([1., 0., 0.]))
     """
 
+    _one_problem = False  # it chooses among many itself
+
     def __init__(
         self,
         *,

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype, take, to_numpy
 from ..engine import StreamingEngine, device_block, float_dtype, is_dask, map_row_chunks, open_engine, row_count
 from ..exceptions import DataError
-from ..kernels import ScoreKernel
+from ..kernels import Accuracy, Explained, ScoreKernel
 from ..losses import Loss, Squared
 from ..protocol import Array, Block
 from .fit import check_vector, frame_names, per_row
@@ -93,6 +93,14 @@ class LinearRegressorMixin(RegressorMixin):
         check_is_fitted(self)
         return map_rows(self, self._function(), X, offset, width=None if self.coef_.ndim == 1 else len(self.coef_))
 
+    def _predictor(self, response: str) -> Callable[..., Any]:
+        """A picklable function (X, offset) -> what a metric judges, of checked rows."""
+        return self._function()
+
+    def _own_metric(self) -> Any:
+        """What ``score`` computes."""
+        return Explained(self._fitted_loss())
+
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """The share of the deviance that is explained, 1 - Σ s d(y, μ) / Σ s d(y, ȳ), in one pass over dask input.
 
@@ -141,6 +149,15 @@ class LinearClassifierMixin(ClassifierMixin):
         function = partial(margins, **self._shared())
         return map_rows(self, function, X, offset, width=self._width())
 
+    def _predictor(self, response: str) -> Callable[..., Any]:
+        """A picklable function (X, offset) -> what a metric judges, of checked rows."""
+        if response == "decision_function":
+            return partial(margins, **self._shared())
+        if response == "predict_proba":
+            return partial(_probabilities, loss=self._fitted_loss(), **self._shared())  # type: ignore[attr-defined]
+        classes = self.classes_ if response == "predict" else np.arange(len(self.classes_))
+        return partial(_labels, classes=classes, **self._shared())
+
     def predict(self, X: Any, offset: Any = None) -> Any:
         """The most probable label of each row.
 
@@ -150,6 +167,10 @@ class LinearClassifierMixin(ClassifierMixin):
         """
         function = partial(_labels, classes=self._fitted_classes(), **self._shared())
         return map_rows(self, function, X, offset, width=None, dtype=self.classes_.dtype)
+
+    def _own_metric(self) -> Any:
+        """What ``score`` computes."""
+        return Accuracy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Accuracy: the weighted share of right labels, in one pass over dask input.

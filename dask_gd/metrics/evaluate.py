@@ -11,7 +11,7 @@ from sklearn.utils import check_consistent_length
 from ..arrays import is_device_array, to_numpy
 from ..engine import Exchange, in_pairs, is_dask, open_engine
 from ..exceptions import DataError
-from ..protocol import Block
+from ..protocol import Array, Block
 from .protocol import Metric
 from .ranking import RocAuc
 
@@ -59,14 +59,16 @@ def evaluate(metric: Metric, y_true: Any, y_pred: Any, sample_weight: Any = None
     """
     if any(map(is_dask, (y_true, y_pred, sample_weight))):
         return _over_blocks(metric, y_true, y_pred, sample_weight)
-    y, predicted, weight = (
-        v if v is None else to_numpy(v) if is_device_array(v) else np.asarray(v)
-        for v in (y_true, y_pred, sample_weight)
-    )
-    check_consistent_length(*(v for v in (y, predicted, weight) if v is not None))
+    y, predicted = _in_memory(y_true), _in_memory(y_pred)
+    weight = None if sample_weight is None else _in_memory(sample_weight)
+    check_consistent_length(y, predicted, *(() if weight is None else (weight,)))
     if not len(y):
         raise ValueError(EMPTY)
     return metric.value(metric.sums(y, predicted, weight))
+
+
+def _in_memory(values: Any) -> Array:
+    return to_numpy(values) if is_device_array(values) else np.asarray(values)
 
 
 def _over_blocks(metric: Metric, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:

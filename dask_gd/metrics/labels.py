@@ -94,7 +94,7 @@ def confusion_sums(y: Any, predicted: Any, weight: Any) -> Confusion:
     if weight is not None:
         counts = np.bincount(pairs, weights=weight, minlength=size**2).reshape(size, size)
         counts = counts.astype(np.int64) if integral else counts
-    return Confusion(labels, counts, rows.any(axis=1))
+    return Confusion(labels, counts, np.asarray(rows.any(axis=1)))
 
 
 def _weighed(sums: Confusion) -> Confusion:

@@ -20,9 +20,11 @@ class Metric(Protocol):
         Whether the rows may have weights.
     """
 
-    response: str
     bounded: bool
     weighted: bool
+
+    @property
+    def response(self) -> str: ...
 
     def sums(self, y: Array, predicted: Array, weight: Array | None) -> Any:
         """Of the rows of one block, at least one: they can be added with ``+``, in the order of the blocks, and

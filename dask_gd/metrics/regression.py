@@ -220,7 +220,7 @@ class MeanTweedieDeviance:
         return float(sums.mean()[0])
 
 
-class Explained(NamedTuple):
+class Deviances(NamedTuple):
     """The mean of y, its deviance from that mean (``null``), and what the predictions leave.
 
     Deviances add exactly: Σ s d(y, m) = Σ s d(y, ȳ) + S d(ȳ, m) for every m, for squares and for every power of at
@@ -234,7 +234,7 @@ class Explained(NamedTuple):
     left: Array  # (m,)
     power: float
 
-    def __add__(self, other: Explained) -> Explained:  # type: ignore[override]
+    def __add__(self, other: Deviances) -> Deviances:  # type: ignore[override]
         weight = self.weight + other.weight
         mean = self.mean + (other.mean - self.mean) * (other.weight / weight if weight else 0.0)
         null = self.null + other.null
@@ -244,10 +244,10 @@ class Explained(NamedTuple):
                     moved = part.mean != mean  # a mean of 0 has no deviance from itself that can be computed
                     own, common = np.where(moved, part.mean, 1.0), np.where(moved, mean, 1.0)
                     null = null + part.weight * np.where(moved, unit_deviance(own, common, self.power), 0.0)
-        return Explained(self.n_rows + other.n_rows, weight, mean, null, self.left + other.left, self.power)
+        return Deviances(self.n_rows + other.n_rows, weight, mean, null, self.left + other.left, self.power)
 
 
-def _explained(y: Array, predicted: Array, weight: Array | None, power: float) -> Explained:
+def _deviances(y: Array, predicted: Array, weight: Array | None, power: float) -> Deviances:
     weight = check_weight(weight)
     total_weight = _weight_of(y, weight)
     mean = total(y, weight) / total_weight if total_weight else np.zeros(len(y))
@@ -259,7 +259,7 @@ def _explained(y: Array, predicted: Array, weight: Array | None, power: float) -
         centre = np.where(mean > 0, mean, 1.0) if power else mean  # a mean of 0 is that of zeros, and left below
         null = np.where((mean > 0) | (power == 0), total(unit_deviance(y, centre[:, None], power), weight), 0.0)
     left = total(unit_deviance(y, predicted, power), weight)
-    return Explained(y.shape[1], total_weight, mean, null, left, power)
+    return Deviances(y.shape[1], total_weight, mean, null, left, power)
 
 
 def _too_few(n_rows: int, name: str) -> bool:
@@ -296,10 +296,10 @@ class R2:
     def __post_init__(self) -> None:
         _check_multioutput(self.multioutput, "r2_score", variance=True)
 
-    def sums(self, y: Array, predicted: Array, weight: Array | None) -> Explained:
-        return _explained(*_pair(y, predicted), weight, 0)
+    def sums(self, y: Array, predicted: Array, weight: Array | None) -> Deviances:
+        return _deviances(*_pair(y, predicted), weight, 0)
 
-    def value(self, sums: Explained) -> Any:
+    def value(self, sums: Deviances) -> Any:
         if _too_few(sums.n_rows, "R^2"):
             return math.nan
         if not sums.weight:
@@ -319,10 +319,10 @@ class D2Tweedie:
     def __post_init__(self) -> None:
         _check_power(self.power, "d2_tweedie_score")
 
-    def sums(self, y: Array, predicted: Array, weight: Array | None) -> Explained:
-        return _explained(*_tweedie_pair(y, predicted, self.power, "d2_tweedie_score"), weight, self.power)
+    def sums(self, y: Array, predicted: Array, weight: Array | None) -> Deviances:
+        return _deviances(*_tweedie_pair(y, predicted, self.power, "d2_tweedie_score"), weight, self.power)
 
-    def value(self, sums: Explained) -> float:
+    def value(self, sums: Deviances) -> float:
         if _too_few(sums.n_rows, "D^2"):
             return math.nan
         if not sums.weight:

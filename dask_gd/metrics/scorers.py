@@ -181,7 +181,8 @@ def _read_together(estimator: Any, X: Any, y: Any, weight: Any) -> tuple[Any, An
         return estimator, X, y, weight
     validate_data(estimator, frame_names(X), skip_check_array=True, reset=False)
     nameless = copy.copy(estimator)
-    vars(nameless).pop("feature_names_in_", None)
+    if hasattr(nameless, "feature_names_in_"):
+        del nameless.feature_names_in_
     return nameless, *frames_as_arrays(X, y, weight)
 
 
@@ -212,36 +213,33 @@ def respond(estimator: Any, X: Any, responses: tuple[str, ...], pos_label: Any =
     return predicted if positive == len(classes) - 1 else -predicted
 
 
-EITHER = ("decision_function", "predict_proba")
-SCORERS: dict[str, Scorer] = {
-    name: Scorer(metric, sign, name, response)
-    for name, metric, sign, response in [
-        ("accuracy", Accuracy(), 1, None),
-        ("balanced_accuracy", BalancedAccuracy(), 1, None),
-        ("d2_log_loss_score", D2LogLoss(), 1, None),
-        ("explained_variance", ExplainedVariance(), 1, None),
-        ("neg_brier_score", Brier(), -1, None),
-        ("neg_log_loss", LogLoss(), -1, None),
-        ("neg_max_error", MaxError(), -1, None),
-        ("neg_mean_absolute_error", MeanAbsoluteError(), -1, None),
-        ("neg_mean_absolute_percentage_error", MeanAbsolutePercentageError(), -1, None),
-        ("neg_mean_gamma_deviance", MeanTweedieDeviance(2), -1, None),
-        ("neg_mean_poisson_deviance", MeanTweedieDeviance(1), -1, None),
-        ("neg_mean_squared_error", MeanSquaredError(), -1, None),
-        ("neg_root_mean_squared_error", RootMeanSquaredError(), -1, None),
-        ("r2", R2(), 1, None),
-        ("roc_auc", RocAuc(), 1, EITHER),
-        ("roc_auc_ovo", RocAuc(multi_class="ovo"), 1, None),
-        ("roc_auc_ovo_weighted", RocAuc("weighted", multi_class="ovo"), 1, None),
-        ("roc_auc_ovr", RocAuc(multi_class="ovr"), 1, None),
-        ("roc_auc_ovr_weighted", RocAuc("weighted", multi_class="ovr"), 1, None),
-        *(
-            (name if average == "binary" else f"{name}_{average}", metric(average=average), 1, None)
-            for name, metric in (("f1", FBeta), ("precision", Precision), ("recall", Recall))
-            for average in ("binary", "macro", "micro", "weighted")
-        ),
-    ]
+NAMED: dict[str, Metric] = {
+    "accuracy": Accuracy(),
+    "balanced_accuracy": BalancedAccuracy(),
+    "d2_log_loss_score": D2LogLoss(),
+    "explained_variance": ExplainedVariance(),
+    "neg_brier_score": Brier(),
+    "neg_log_loss": LogLoss(),
+    "neg_max_error": MaxError(),
+    "neg_mean_absolute_error": MeanAbsoluteError(),
+    "neg_mean_absolute_percentage_error": MeanAbsolutePercentageError(),
+    "neg_mean_gamma_deviance": MeanTweedieDeviance(2),
+    "neg_mean_poisson_deviance": MeanTweedieDeviance(1),
+    "neg_mean_squared_error": MeanSquaredError(),
+    "neg_root_mean_squared_error": RootMeanSquaredError(),
+    "r2": R2(),
+    "roc_auc": RocAuc(),
+    "roc_auc_ovo": RocAuc(multi_class="ovo"),
+    "roc_auc_ovo_weighted": RocAuc("weighted", multi_class="ovo"),
+    "roc_auc_ovr": RocAuc(multi_class="ovr"),
+    "roc_auc_ovr_weighted": RocAuc("weighted", multi_class="ovr"),
+    **{
+        name if average == "binary" else f"{name}_{average}": metric(average=average)
+        for name, metric in (("f1", FBeta), ("precision", Precision), ("recall", Recall))
+        for average in ("binary", "macro", "micro", "weighted")
+    },
 }
+RESPONSES = {"roc_auc": ("decision_function", "predict_proba")}  # of those that are content with either
 
 
 def get_scorer_names() -> list[str]:
@@ -252,7 +250,7 @@ def get_scorer_names() -> list[str]:
     list of str
         In alphabetical order.
     """
-    return sorted(SCORERS)
+    return sorted(NAMED)
 
 
 def get_scorer(scoring: str | Callable[..., Any]) -> Any:
@@ -280,11 +278,12 @@ def get_scorer(scoring: str | Callable[..., Any]) -> Any:
     """
     if not isinstance(scoring, str):
         return scoring
-    if scoring not in SCORERS:
+    if scoring not in NAMED:
         raise ValueError(
             f"{scoring!r} is not a valid scoring value. Use dask_gd.metrics.get_scorer_names() to get valid options."
         )
-    return copy.copy(SCORERS[scoring])
+    sign = -1 if scoring.startswith("neg_") else 1
+    return Scorer(NAMED[scoring], sign, scoring, RESPONSES.get(scoring))
 
 
 def make_scorer(

@@ -1,0 +1,273 @@
+"""Many problems over the splits of cross-validation: fits, held-out scores and the final fit, from shared sweeps."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, Judged
+from ..lockstep import SplitJob, run_in_lockstep
+from ..objective import Model, Objective
+from ..penalties import ElasticNet
+from ..planner import samples_tell
+from ..protocol import EXPECTED, Array, Callback, Engine, Job, Query, Result
+from .fit import Neighbour, Outcome, Problem, class_balance, fitting, looking, seen
+from .start import CONSTANT_MODEL
+
+MOST_COEFFICIENTS = 2**24  # of all fits that share a sweep
+PILOTED = 4  # problems from which on one of them is solved first, for the others to start from
+PILOT_PARAMETERS = 1000  # up to here its Hessian is worth having
+
+
+class SharedLabelsError(ValueError):
+    """A training part of the splits does not have all classes: such fits are not alike and cannot share sweeps."""
+
+
+@dataclass(frozen=True)
+class SplitProblems:
+    """What the fits of a search need besides the data; picklable.
+
+    ``judged``: (problem number, result, classes, test fold) -> the model and the metrics that judge it. ``choose``: the
+    :class:`Scored` -> the number of the problem that is fitted to all rows, or None.
+    """
+
+    problems: tuple[Problem, ...]
+    n_folds: int
+    n_metrics: int
+    judged: Callable[[int, Result, Array | None, int], Judged]
+    choose: Callable[[Scored], int | None]
+    train_scores: bool = False
+    weighted_scores: bool = False
+
+
+class Scored(NamedTuple):
+    """All fits and their scores."""
+
+    fits: list[list[Any]]  # (problems, folds): an Outcome, or the error that stopped it
+    test_scores: Array  # (problems, folds, metrics)
+    train_scores: Array | None
+    test_rows: Array  # (folds,)
+    fit_seconds: float  # of all fits together
+    score_seconds: float
+
+
+class SplitOutcome(NamedTuple):
+    """What a search found out."""
+
+    scored: Scored
+    refit: Outcome | None
+    refit_seconds: float
+    n_sweeps: int
+
+
+def solve_splits(
+    engine: Engine, *, search: SplitProblems, n_features: int, callbacks: tuple[Callback, ...] = ()
+) -> SplitOutcome:
+    """Every problem on every split, their scores, and the chosen problem on all rows.
+
+    Raises
+    ------
+    SharedLabelsError
+        The training parts differ in their classes.
+    ValueError
+        What is wrong with the data.
+    """
+    before = engine.n_sweeps
+    data = _look(engine, search, n_features)
+    began = time.perf_counter()
+    fits = _fit_all(engine, search, data, callbacks)
+    scored = time.perf_counter()
+    tests, trains = _scores(engine, search, data, fits)
+    chosen_at = time.perf_counter()
+    rows = np.array([0 if part is None else part.moments.n_rows for part in data.folds.parts])
+    found = Scored(fits, tests, trains, rows, scored - began, chosen_at - scored)
+    chosen = search.choose(found)
+    refit = None
+    if chosen is not None:
+        (refit,) = run_in_lockstep([_job(data, search.problems[chosen], EVERYTHING, callbacks)], engine, search.n_folds)
+        if isinstance(refit, Exception):
+            raise refit
+    return SplitOutcome(found, refit, time.perf_counter() - chosen_at, engine.n_sweeps - before)
+
+
+class _Data(NamedTuple):
+    """What the first sweep told."""
+
+    extent: Any
+    folds: FoldSums  # of First
+    firsts: dict[int, First | Exception]  # of the training rows of each split, and of all rows
+    classes: Array | None
+
+
+def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
+    """The first sweep, fold by fold; labels become numbers."""
+    extent = engine.extent
+    looks = looking(search.problems, n_features, extent)
+    kernel = next(looks)
+    folds = engine.sweep(FoldKernel(kernel, search.n_folds))
+    whole = folds.without(EVERYTHING)
+    try:
+        looks.send((whole, engine.cost))
+    except StopIteration as stop:
+        whole, labels = stop.value
+    firsts: dict[int, First | Exception] = {}
+    for fold in (*range(search.n_folds), EVERYTHING):
+        first = folds.without(fold)
+        if first is None or first.moments.n_rows == 0 or first.moments.weight <= 0:
+            firsts[fold] = ValueError(f"The training part of split {fold} has no row of positive weight.")
+            continue
+        # Columns far from zero are shifted to the same place in all fits, so that they can share a sweep.
+        firsts[fold] = first._replace(moments=replace(first.moments, about=whole.moments.mean))
+        if labels is not None and len(first.moments.classes) < len(labels.classes):
+            raise SharedLabelsError(f"The training part of split {fold} lacks a class.")
+    if labels is not None:
+        if whole.moments.n_used < whole.moments.n_rows:
+            raise SharedLabelsError("Rows of weight 0 may have labels of their own.")
+        engine.replace(labels)
+    return _Data(extent, folds, firsts, None if labels is None else labels.classes)
+
+
+def _job(
+    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...] = (), neighbour: Any = None
+) -> SplitJob:
+    return SplitJob(_fitting(data, problem, fold, callbacks, neighbour), fold)
+
+
+def _fitting(data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...], neighbour: Any) -> Job:
+    first, weights = _balanced(data, problem, fold)
+    return (
+        yield from fitting(
+            problem, data.extent, first, data.classes, callbacks, class_weight=weights, neighbour=neighbour
+        )
+    )
+
+
+def _balanced(data: _Data, problem: Problem, fold: int) -> tuple[First, Array | None]:
+    """What is known of the rows of a split under the class weights of a problem."""
+    first = data.firsts[fold]
+    if isinstance(first, Exception):
+        raise first
+    if data.classes is None:
+        return first, None
+    moments, weights = class_balance(first.moments, data.classes, problem.class_weight)
+    sample = first.sample
+    if sample is not None:
+        labels = EncodeLabels(data.classes, weights)
+        sample = sample.encoded(labels)
+    return first._replace(moments=moments, sample=sample), weights
+
+
+def _fit_all(engine: Engine, search: SplitProblems, data: _Data, callbacks: tuple[Callback, ...]) -> list[list[Any]]:
+    """(problems, folds) an Outcome, or the error that stopped it."""
+    problems, n_folds = search.problems, search.n_folds
+    found: list[list[Any]] = [[None] * n_folds for _ in problems]
+
+    def run(numbers: Sequence[int], neighbours: dict[tuple[int, int], Neighbour]) -> None:
+        places = [(number, fold) for number in numbers for fold in range(n_folds)]
+        jobs = [
+            _job(data, problems[number], fold, callbacks, neighbours.get((number, fold))) for number, fold in places
+        ]
+        for (number, fold), outcome in zip(places, run_in_lockstep(jobs, engine, n_folds), strict=True):
+            found[number][fold] = outcome
+
+    pilots = _pilots(problems, data)
+    neighbours: dict[tuple[int, int], Neighbour] = {}
+    if pilots:
+        run(list(pilots), {})
+        neighbours = _neighbours(engine, search, data, pilots, found)
+    first = data.firsts[EVERYTHING]
+    assert isinstance(first, First)
+    width = max(len(first.moments.mean) * (1 if data.classes is None else len(data.classes)), 1)
+    at_once = max(MOST_COEFFICIENTS // (width * n_folds), 1)
+    rest = [number for number in range(len(problems)) if number not in pilots]
+    for start in range(0, len(rest), at_once):
+        run(rest[start : start + at_once], neighbours)
+    return found
+
+
+def _pilots(problems: Sequence[Problem], data: _Data) -> dict[int, list[int]]:
+    """Of problems that differ in nothing but the penalty the one of middle strength, and its neighbours."""
+    groups: dict[str, list[int]] = {}
+    for number, problem in enumerate(problems):
+        if problem.solver == "auto" and problem.start == CONSTANT_MODEL:
+            groups.setdefault(repr(replace(problem, penalty=None)), []).append(number)  # type: ignore[arg-type]
+    first = data.firsts[EVERYTHING]
+    assert isinstance(first, First)
+    pilots = {}
+    for numbers in groups.values():
+        problem = problems[numbers[0]]
+        loss = problem.loss(1 if data.classes is None else len(data.classes))
+        size = loss.n_outputs * len(first.moments.mean)
+        if len(numbers) < PILOTED or size > PILOT_PARAMETERS or not samples_tell(loss):
+            continue
+        if problem.plan("", seen(data.extent, first.moments), loss, problem.penalty).squares:
+            continue
+        numbers = sorted(numbers, key=lambda i: _strength(problems[i]))
+        middle = numbers[len(numbers) // 2]
+        pilots[middle] = [number for number in numbers if number != middle]
+    return pilots
+
+
+def _neighbours(
+    engine: Engine, search: SplitProblems, data: _Data, pilots: dict[int, list[int]], found: list[list[Any]]
+) -> dict[tuple[int, int], Neighbour]:
+    """The pilots' minima with the curvature there, one more sweep, for each of the problems near them."""
+    places = [
+        (pilot, fold) for pilot in pilots for fold in range(search.n_folds) if isinstance(found[pilot][fold], Outcome)
+    ]
+    jobs = [SplitJob(_curving(data, search.problems[i], fold, found[i][fold].result), fold) for i, fold in places]
+    curved = run_in_lockstep(jobs, engine, search.n_folds)
+    neighbours = {}
+    for (pilot, fold), sums in zip(places, curved, strict=True):
+        result = found[pilot][fold].result
+        if isinstance(sums, Exception) or not np.isfinite(result.coef).all():
+            continue
+        strength = _strength(search.problems[pilot])
+        for i in pilots[pilot]:
+            # Where more coefficients are zero, zeros are the better start.
+            zeros = not search.problems[i].penalty.smooth and _strength(search.problems[i]) > strength
+            neighbours[i, fold] = Neighbour(sums, None if zeros else (result.coef, result.intercept))
+    return neighbours
+
+
+def _strength(problem: Problem) -> float:
+    return float(np.max(problem.penalty.alpha))
+
+
+def _curving(data: _Data, problem: Problem, fold: int, result: Result) -> Job:
+    """The sums of second derivatives at a minimum."""
+    first, weights = _balanced(data, problem, fold)
+    loss = problem.loss(np.size(first.moments.y_mean) if data.classes is None else len(data.classes))
+    objective = Objective(
+        loss,
+        first.moments,
+        fit_intercept=problem.fit_intercept,
+        dtype=np.dtype(first.moments.dtype),
+        sparse=first.moments.sparse,
+        class_weight=weights,
+    )
+    query = Query(objective.to_theta(result.coef, result.intercept, objective.raw)[None], EXPECTED)
+    sums, _ = yield objective.kernel([query], [Model(ElasticNet(), objective.raw)])
+    return sums.parts[0]
+
+
+def _scores(engine: Engine, search: SplitProblems, data: _Data, fits: list[list[Any]]) -> tuple[Array, Array | None]:
+    """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed."""
+    shape = (len(search.problems), search.n_folds, search.n_metrics)
+    tests, trains = np.full(shape, np.nan), np.full(shape, np.nan) if search.train_scores else None
+    places = [(i, fold) for i in range(shape[0]) for fold in range(shape[1]) if isinstance(fits[i][fold], Outcome)]
+    if not places:
+        return tests, trains
+    models = tuple(search.judged(i, fits[i][fold].result, data.classes, fold) for i, fold in places)
+    kernel = HeldOutKernel(models, search.train_scores, data.classes, search.weighted_scores)
+    with np.errstate(all="ignore"):  # what a fit that diverged predicts is scored as it is
+        sums = iter(engine.sweep(kernel).parts)
+        for (i, fold), model in zip(places, models, strict=True):
+            for scores in (tests, trains):
+                if scores is not None:
+                    scores[i, fold] = [metric.value(next(sums)) for metric in model.metrics]
+    return tests, trains
