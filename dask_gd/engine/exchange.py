@@ -57,6 +57,7 @@ class Exchange:
         self._round = 0
         held = self._hold(list(engine.source.blocks))
         self._rows = self._ask(_count, [(block,) for block in held])
+        self._release([block for block, n in zip(held, self._rows, strict=True) if not n])
         self._blocks = [block for block, n in zip(held, self._rows, strict=True) if n]
         self._rows = [n for n in self._rows if n]
 
@@ -77,11 +78,14 @@ class Exchange:
         sizes = self._ask(_size, [(run,) for run in runs])
         count = max(1, math.ceil(sum(sizes) / RANGE_ROWS))
         if count == 1:
-            return Ranges(self, self._hold(self._tasks(_join, [(how, runs)])))
-        edges = self._edges(runs, sizes, count)
-        cuts = self._tasks(_cut, [(run, Opaque(edges)) for run in runs])
-        pieces = [self._tasks(_take, [(cut, i) for cut in cuts]) for i in range(len(edges) + 1)]
-        return Ranges(self, self._hold(self._tasks(_join, [(how, parts) for parts in pieces])))
+            ranges = Ranges(self, self._hold(self._tasks(_join, [(how, runs)])))
+        else:
+            edges = self._edges(runs, sizes, count)
+            cuts = self._tasks(_cut, [(run, Opaque(edges)) for run in runs])
+            pieces = [self._tasks(_take, [(cut, i) for cut in cuts]) for i in range(len(edges) + 1)]
+            ranges = Ranges(self, self._hold(self._tasks(_join, [(how, parts) for parts in pieces])))
+        self._release(runs)  # the scheduler keeps what ranges are still to be made of
+        return ranges
 
     def _groups(self) -> list[list[Any]]:
         groups: list[list[Any]] = []
@@ -115,6 +119,17 @@ class Exchange:
             return list(dask.persist(*tasks, optimize_graph=False))
         return list(self.client.compute(tasks, optimize_graph=False, retries=RETRIES))
 
+    def _release(self, values: list[Any]) -> None:
+        """Give back held values now; graphs that mention them would do so at some time."""
+        if self.client is not None:
+            for future in values:
+                future.release()
+
+    def close(self) -> None:
+        """Release the rows."""
+        self._release(self._blocks)
+        self._blocks = []
+
     def _ask(self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> list[Any]:
         """What a function says of some values; it comes here."""
         tasks = self._tasks(function, calls)
@@ -144,6 +159,11 @@ class Ranges:
         """What a function says of every range, in their order."""
         hidden = Opaque(function)
         return self._exchange._ask(_apply, [(hidden, value) for value in self._values])
+
+    def close(self) -> None:
+        """Release the ranges."""
+        self._exchange._release(self._values)
+        self._values = []
 
 
 # -- tasks -----------------------------------------------------------------------------------------------------------

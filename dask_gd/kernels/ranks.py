@@ -37,6 +37,9 @@ class Ranks:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def __sizeof__(self) -> int:  # what Dask goes by when it finds room
+        return self.scores.nbytes + self.weights.nbytes
+
     def __add__(self, other: Ranks) -> Ranks:
         return merge_ranks([self, other])
 
@@ -87,6 +90,8 @@ class Area(NamedTuple):
 
 def merge_ranks(parts: Sequence[Ranks]) -> Ranks:
     """All rows of some parts together."""
+    if len(parts) == 1:
+        return parts[0]
     labels = parts[0].labels
     if not all(np.array_equal(part.labels, labels) for part in parts[1:]):
         labels = np.unique(np.concatenate([part.labels for part in parts]))

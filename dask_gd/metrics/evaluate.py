@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -76,7 +77,8 @@ def _over_blocks(metric: Metric, y_true: Any, y_pred: Any, sample_weight: Any) -
     predicted, y, weight = in_pairs(y, predicted, weight)
     with open_engine(predicted, y, weight, targets="pairs", resident=False) as engine:
         if isinstance(metric, RocAuc):
-            return metric.of_rows(Exchange(engine))
+            with closing(Exchange(engine)) as rows:
+                return metric.of_rows(rows)
         judged = engine.sweep(MetricKernel(metric))
     if judged.problem is not None:
         index, message = judged.problem

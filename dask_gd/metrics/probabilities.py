@@ -19,6 +19,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 from ..protocol import Array
 from .checks import NO_WEIGHT, check_choice, check_finite, check_weight, label_codes
 
+FEW_LABELS = 8  # whose rows are looked at label by label
+
 
 class Losses(NamedTuple):
     """What the rows of each label lose as rows of each column."""
@@ -97,10 +99,13 @@ def _losses(
 
 
 def _by_label(values: Array, codes: Array, weight: Array | None, count: int) -> Array:
+    """Sums over the rows of each label."""
     values = values.astype(np.float64, copy=False)
     values = values if weight is None else values * weight
-    # pairwise sums label by label are more exact than bincount's running ones
-    return np.array([np.sum(values[codes == label]) if count > 1 else np.sum(values) for label in range(count)])
+    if count > FEW_LABELS:
+        return np.bincount(codes, weights=values, minlength=count)
+    # pairwise sums are more exact than running ones
+    return np.array([np.sum(values if count == 1 else values[codes == label]) for label in range(count)])
 
 
 def _other_number(classes: Array, width: int, declared: Any) -> ValueError:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import permutations
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
@@ -20,7 +21,40 @@ from .checks import NO_WEIGHT, check_choice, check_finite, check_range, check_we
 
 SMALL_ROWS = 2**17  # of which the scores may come to the client; those of more meet on the workers
 
-Curve = Callable[[float | None], list[Area]]  # areas of ranges of scores, ascending; of less weight if that is given
+
+class Curve(Protocol):
+    """Scores of one curve, range by range."""
+
+    def areas(self, limit: float | None) -> list[Area]:
+        """Of every range, ascending; ``limit``: up to so much weight of its negative rows."""
+        ...
+
+    def close(self) -> None:
+        """The scores are not needed any more."""
+
+
+class CurveHere(NamedTuple):
+    """One range, in this process."""
+
+    ranks: Ranks
+
+    def areas(self, limit: float | None) -> list[Area]:
+        return [self.ranks.area(limit)]
+
+    def close(self) -> None:
+        pass
+
+
+class CurveThere(NamedTuple):
+    """Ranges that lie on the workers."""
+
+    ranges: Ranges
+
+    def areas(self, limit: float | None) -> list[Area]:
+        return self.ranges.ask(partial(Ranks.area, limit=limit))
+
+    def close(self) -> None:
+        self.ranges.close()
 
 
 class Rows(NamedTuple):
@@ -101,16 +135,14 @@ class RocAuc:
                 raise ValueError(NO_WEIGHT)
             if len(sums.labels) < 2:
                 return _one_class()
-            return self._area(lambda limit: [sums.area(limit)])
+            return self._area(CurveHere(sums))
         blocks = [Block(i, scores, labels, weight) for i, (labels, scores, weight) in enumerate(sums.parts)]
         facts = find_facts(blocks[0])
         for block in blocks[1:]:
             facts = facts + find_facts(block)
 
         def curve(question: Question) -> Curve:
-            ranks = [rank(block, question) for block in blocks]
-            merged = ranks[0] if len(ranks) == 1 else merge_ranks(ranks)
-            return lambda limit: [merged.area(limit)]
+            return CurveHere(merge_ranks([rank(block, question) for block in blocks]))
 
         return self._of(facts, curve)
 
@@ -122,9 +154,11 @@ class RocAuc:
             raise ValueError("Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required.")
         if facts.counts.sum() <= SMALL_ROWS:
             return self.value(rows.add(_SumsOf(self)))
-        return self._of(
-            facts, lambda question: partial(_areas, rows.in_order(partial(rank, question=question), merge_ranks))
-        )
+
+        def curve(question: Question) -> Curve:
+            return CurveThere(rows.in_order(partial(rank, question=question), merge_ranks))
+
+        return self._of(facts, curve)
 
     def _of(self, facts: Facts, curve: Callable[[Question], Curve]) -> Any:
         if not facts.weights.any():
@@ -210,7 +244,11 @@ class RocAuc:
 
     def _area(self, curve: Curve) -> float:
         """The area under one curve, or the standardised part of it up to ``max_fpr``."""
-        parts = curve(None)
+        with closing(curve):
+            return self._under(curve)
+
+    def _under(self, curve: Curve) -> float:
+        parts = curve.areas(None)
         whole = parts[0]
         for part in parts[1:]:
             whole = whole + part
@@ -223,7 +261,7 @@ class RocAuc:
         above = Area(0.0, 0.0, 0.0)
         for i, part in reversed(list(enumerate(parts))):
             if above.negative + part.negative > limit:
-                above = curve(limit - above.negative)[i] + above
+                above = curve.areas(limit - above.negative)[i] + above
                 break
             above = part + above
         area = above.pairs / (whole.positive * whole.negative)
@@ -305,8 +343,3 @@ def rank(block: Block, question: Question) -> Ranks:
         positive, column = positive[kept], column[kept]
         weight = None if weight is None else weight[kept]
     return Ranks.of(both, positive, column, weight)
-
-
-def _areas(ranges: Ranges, limit: float | None) -> list[Area]:
-    """Of every range of scores that lie on the workers."""
-    return ranges.ask(partial(Ranks.area, limit=limit))
