@@ -205,13 +205,14 @@ def _runs(block: Block, borders: Array) -> Iterator[tuple[int, Block]]:
 class Judged(NamedTuple):
     """A model, the metrics that judge it, and its test fold.
 
-    ``responses``: for every response that a metric wants a function of the margins: (n,) of one output, else (n, k).
+    ``metrics``: each with the name of what it judges; ``responses``: by name a function of the margins, which are (n,)
+    of one output, else (n, k).
     """
 
     coef: Array  # (k, d)
     intercept: Array  # (k,)
-    metrics: tuple[Any, ...]
-    responses: dict[str, Callable[[Any], Any]]
+    metrics: tuple[tuple[Any, Any], ...]
+    responses: dict[Any, Callable[[Any], Any]]
     fold: int
 
 
@@ -244,9 +245,8 @@ class HeldOutKernel:
                     continue
                 eta = next(margins)
                 predicted = {name: respond(eta) for name, respond in model.responses.items()}
-                for j, metric in enumerate(model.metrics, start if tested else start + len(model.metrics)):
-                    truth = numbers if metric.response == CLASS_NUMBER else y
-                    sums = metric.sums(truth, predicted[metric.response], weight)
+                for j, (metric, name) in enumerate(model.metrics, start if tested else start + len(model.metrics)):
+                    sums = metric.sums(numbers if name == CLASS_NUMBER else y, predicted[name], weight)
                     found[j] = _plus(found[j], sums)
         return FoldSums(tuple(found))
 
@@ -270,4 +270,4 @@ class HeldOutKernel:
     @property
     def _labels(self) -> bool:
         """Whether any metric judges by the labels themselves."""
-        return any(metric.response != CLASS_NUMBER for model in self.models for metric in model.metrics)
+        return any(name != CLASS_NUMBER for model in self.models for _, name in model.metrics)

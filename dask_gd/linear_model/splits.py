@@ -283,7 +283,7 @@ def _scores(engine: Engine, search: SplitProblems, data: _Data, fits: list[list[
         for (i, fold), model in zip(places, models, strict=True):
             for scores in (tests, trains):
                 if scores is not None:
-                    scores[i, fold] = [metric.value(next(sums)) for metric in model.metrics]
+                    scores[i, fold] = [metric.value(next(sums)) for metric, _ in model.metrics]
     return tests, trains
 
 
@@ -297,7 +297,7 @@ def _scores_of_squares(
                 continue
             if not isinstance(first, First) or not isinstance(first.squares, Squares):
                 return False
-            for j, metric in enumerate(model.metrics):
+            for j, (metric, _) in enumerate(model.metrics):
                 of_squares = getattr(metric, "of_squares", None)
                 if of_squares is None:
                     return False
