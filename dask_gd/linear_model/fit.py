@@ -35,7 +35,7 @@ from ..kernels import (
 from ..losses import Loss
 from ..objective import Landmark, Objective
 from ..planner import Plan, check_solver, plan, warm_rows
-from ..protocol import Array, Callback, Engine, Extent, Job, Replace, Result
+from ..protocol import Array, Callback, Engine, Extent, Job, Pause, Replace, Result
 from ..solvers import SOLVERS
 from ..starts import start_from_sample, start_inside
 from .penalty import PenaltySpec
@@ -215,6 +215,7 @@ def fitting(
     *,
     class_weight: Array | None = None,
     neighbour: Neighbour | None = None,
+    pause: Pause | None = None,
 ) -> Job:
     """Plan, objective, start and loop, after the first sweep: a job that returns the :class:`Outcome`.
 
@@ -228,6 +229,8 @@ def fitting(
         Where the blocks' weights are not multiplied by it.
     neighbour : Neighbour, optional
         A fit to the same rows with another penalty.
+    pause : Pause, optional
+        Of the same fit, which stopped at a smaller ``max_iter``; only for losses that one call of the loop minimises.
     """
     moments = first.moments
     n_features, dtype = len(moments.mean), np.dtype(moments.dtype)
@@ -278,7 +281,9 @@ def fitting(
     coef, intercept, warm = problem.start.point(objective)
     tol = None if isinstance(problem.tol, str) else problem.tol
     fit = Fit(solver, penalty, coef, intercept, problem.max_iter, tol, statistical)
-    if near:
+    if pause is not None:
+        fit = fit._replace(pause=pause)
+    elif near:
         assert neighbour is not None
         objective.landmark = neighbour.minimum
         if not warm and neighbour.start:
@@ -286,7 +291,8 @@ def fitting(
     elif rows is not None and not warm and warm_rows(plan.extent, loss):
         with one_blas_thread():
             fit = start_from_sample(objective, fit, rows, dtype)
-    fit = yield from start_inside(objective, fit, dtype)
+    if pause is None:
+        fit = yield from start_inside(objective, fit, dtype)
     run = minimising
     if loss.n_constant:
         run = minimising_with_scale
