@@ -46,6 +46,8 @@ ROUGH = 1e-5  # a relative gradient at which an ill-conditioned expansion has to
 REFINED = 1e-5  # a relative gradient so small before the last refinement is far below rounding after it
 FLAT = 1e-12  # a relative difference of objectives that is rounding
 
+DIVERGENCE = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
+
 HISTORY = ("objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks")
 
 
@@ -260,7 +262,7 @@ def _judge(
         tol = max(tol, ROUGH)  # sums of products hold no more digits; a refinement follows
     stalled = state.step == 0.0
     if not finite or state.value > DIVERGED * run.began:
-        run.message = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
+        run.message = DIVERGENCE
     elif objective.separated(state.value, fit.penalty):
         run.separated = True
         run.message = (

@@ -17,6 +17,7 @@ from ..planner import samples_tell
 from ..protocol import EXPECTED, Array, Callback, Engine, Job, Query, Result
 from .fit import Neighbour, Outcome, Problem, class_balance, fitting, looking, seen
 from .start import CONSTANT_MODEL
+from .watch import SearchWatch
 
 MOST_COEFFICIENTS = 2**24  # of all fits that share a sweep
 PILOTED = 4  # problems from which on one of them is solved first, for the others to start from
@@ -44,8 +45,7 @@ class SplitProblems:
     weighted_scores: bool = False
     squares_tell: bool = False  # whether scores and fits are of the same weights and targets
     balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
-    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
-    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
+    sign: int = 1  # -1: the less of the first metric the better
 
 
 class Scored(NamedTuple):
@@ -81,20 +81,25 @@ def solve_splits(
         What is wrong with the data.
     """
     before = engine.n_sweeps
+    watch = SearchWatch(callbacks, len(search.problems), search.n_folds, engine)
     data = _look(engine, search, n_features)
+    watch.tell("first sweep")
     began = time.perf_counter()
-    fits = _fit_all(engine, search, data, callbacks)
+    fits = _fit_all(engine, search, data, watch)
     scored = time.perf_counter()
     tests, trains = _scores(engine, search, data, fits)
+    watch.scored(search.sign * tests[:, :, 0])
     chosen_at = time.perf_counter()
     rows = np.array([0 if part is None else part.moments.n_rows for part in data.folds.parts])
     found = Scored(fits, tests, trains, rows, scored - began, chosen_at - scored)
     chosen = search.choose(found)
     refit = None
     if chosen is not None:
-        (refit,) = run_in_lockstep([_job(data, search.problems[chosen], EVERYTHING, callbacks)], engine, search.n_folds)
+        job = _job(data, search.problems[chosen], EVERYTHING, watch.callbacks_of(watch.n_fits))
+        (refit,) = run_in_lockstep([job], engine, search.n_folds, watch.stage("refit", [watch.n_fits]))
         if isinstance(refit, Exception):
             raise refit
+    watch.tell("done")
     return SplitOutcome(found, refit, time.perf_counter() - chosen_at, engine.n_sweeps - before)
 
 
@@ -175,23 +180,26 @@ def _balanced(data: _Data, problem: Problem, fold: int) -> tuple[First, Array | 
     return first._replace(moments=moments, sample=sample), weights
 
 
-def _fit_all(engine: Engine, search: SplitProblems, data: _Data, callbacks: tuple[Callback, ...]) -> list[list[Any]]:
+def _fit_all(engine: Engine, search: SplitProblems, data: _Data, watch: SearchWatch) -> list[list[Any]]:
     """(problems, folds) an Outcome, or the error that stopped it."""
     problems, n_folds = search.problems, search.n_folds
     found: list[list[Any]] = [[None] * n_folds for _ in problems]
 
-    def run(numbers: Sequence[int], neighbours: dict[tuple[int, int], Neighbour]) -> None:
+    def run(stage: str, numbers: Sequence[int], neighbours: dict[tuple[int, int], Neighbour]) -> None:
         places = [(number, fold) for number in numbers for fold in range(n_folds)]
+        fits = [number * n_folds + fold for number, fold in places]
         jobs = [
-            _job(data, problems[number], fold, callbacks, neighbours.get((number, fold))) for number, fold in places
+            _job(data, problems[number], fold, watch.callbacks_of(fit), neighbours.get((number, fold)))
+            for fit, (number, fold) in zip(fits, places, strict=True)
         ]
-        for (number, fold), outcome in zip(places, run_in_lockstep(jobs, engine, n_folds), strict=True):
+        outcomes = run_in_lockstep(jobs, engine, n_folds, watch.stage(stage, fits))
+        for (number, fold), outcome in zip(places, outcomes, strict=True):
             found[number][fold] = outcome
 
     pilots = _pilots(problems, data)
     neighbours: dict[tuple[int, int], Neighbour] = {}
     if pilots:
-        run(list(pilots), {})
+        run("pilots", list(pilots), {})
         neighbours = _neighbours(engine, search, data, pilots, found)
     first = data.firsts[EVERYTHING]
     assert isinstance(first, First)
@@ -199,7 +207,7 @@ def _fit_all(engine: Engine, search: SplitProblems, data: _Data, callbacks: tupl
     at_once = max(MOST_COEFFICIENTS // (width * n_folds), 1)
     rest = [number for number in range(len(problems)) if number not in pilots]
     for start in range(0, len(rest), at_once):
-        run(rest[start : start + at_once], neighbours)
+        run("fits", rest[start : start + at_once], neighbours)
     return found
 
 
