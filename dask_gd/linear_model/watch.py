@@ -49,6 +49,12 @@ class SearchWatch:
         numbered = [partial(self._forward, callback, fit) for callback in self._of_fits]
         return (partial(self._note, fit), *numbered) if self._of_searches else tuple(numbered)
 
+    def callbacks_of_refit(self) -> tuple[Callback, ...]:
+        """What the fit of the best candidate to all rows reports to."""
+        self._stopping = False
+        numbered = [partial(self._forward, callback, self.n_fits) for callback in self._of_fits]
+        return (self._note_refit, *numbered) if self._of_searches else tuple(numbered)
+
     def stage(self, name: str, fits: Sequence[int]) -> AfterSweep | None:
         """A number of fits begins that share their sweeps; what is to be told of their sweeps."""
         self._stopping, self._swept = False, self._engine.n_sweeps
@@ -66,8 +72,7 @@ class SearchWatch:
         """Tell those who watch where the search stands."""
         if not self._of_searches:
             return
-        fits = [outcome for fit, outcome in self._outcomes.items() if fit < self.n_fits]
-        results = [outcome.result for outcome in fits if not isinstance(outcome, Exception)]
+        results = [outcome.result for outcome in self._outcomes.values() if not isinstance(outcome, Exception)]
         report = SearchReport(
             stage,
             self.n_candidates,
@@ -75,7 +80,7 @@ class SearchWatch:
             alive,
             sum(result.converged for result in results),
             sum(result.message == DIVERGENCE for result in results),
-            len(fits),
+            len(self._outcomes),
             self._engine.n_sweeps - self._swept_before,
             time.perf_counter() - self._began,
             1.0 if stage == "done" else self._done,
@@ -90,13 +95,19 @@ class SearchWatch:
             if number not in under_way and fit not in self._outcomes:
                 self._outcomes[fit] = results[number]
         slowest = min((self._shares[fits[number]] for number in alive), default=1.0)
-        before = sum(fit not in self._shares for fit in self._outcomes)  # those of earlier stages
-        self._done = (before + slowest * len(fits)) / (self.n_fits + 1)  # the refit is one more
+        earlier = sum(fit not in self._shares for fit in self._outcomes)  # those of earlier stages
+        self._done = (earlier + slowest * len(fits)) / (self.n_fits + 1)  # the refit is one more
         if len(alive) < len(fits) or self._engine.n_sweeps > self._swept:  # else nothing has happened yet
             self.tell(stage, len(alive))
 
     def _note(self, fit: int, report: Report) -> bool:
         self._shares[fit] = share_done(report, self._first.setdefault(fit, report.grad_norm))
+        return self._stopping
+
+    def _note_refit(self, report: Report) -> bool:
+        self._note(self.n_fits, report)
+        self._done = (self.n_fits + self._shares[self.n_fits]) / (self.n_fits + 1)
+        self.tell("refit", 1)
         return self._stopping
 
     def _forward(self, callback: Callback, fit: int, report: Report) -> Any:
