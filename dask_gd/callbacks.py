@@ -43,11 +43,14 @@ class Watcher:
     --------
     >>> from dask_gd import LogisticRegression
     >>> from dask_gd.callbacks import Watcher
-    >>> class Enough(Watcher):
+    >>> class Objectives(Watcher):
     ...     def __call__(self, report):
-    ...         return report.objective < 0.5
-    >>> with Enough():
+    ...         values.append(report.objective)
+    >>> values = []
+    >>> with Objectives():
     ...     model = LogisticRegression().fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1])
+    >>> len(values) == model.n_iter_
+    True
     """
 
     def __enter__(self) -> Self:
@@ -159,17 +162,16 @@ class PrintReports(Watcher):
 
 def _of_search(report: SearchReport) -> str:
     """Where a search stands, in words."""
-    refits = report.alive if report.stage == "refit" else 0
-    alive = report.alive - refits
+    refitting = report.stage == "refit"
+    alive = 0 if refitting else report.alive
     counts = {
         "alive": alive,
         "waiting": report.n_fits - report.over - alive,
         "converged": report.converged,
         "diverged": report.diverged,
         "unfinished": report.over - report.converged - report.diverged,
-        "refit": refits,
     }
-    parts = [f"{number} {name}" for name, number in counts.items() if number]
+    parts = [f"{number} {name}" for name, number in counts.items() if number] + ["refit under way"] * refitting
     best = "" if report.best_score is None else f"  best score {report.best_score:.4g}"
     sweeps = f"{report.n_sweeps} sweep{'s' if report.n_sweeps > 1 else ''}"
     return f"{report.n_candidates} x {report.n_folds} fits: {', '.join(parts)}{best}  {sweeps} {report.seconds:.1f} s"

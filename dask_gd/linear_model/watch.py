@@ -51,7 +51,7 @@ class SearchWatch:
 
     def callbacks_of_refit(self) -> tuple[Callback, ...]:
         """What the fit of the best candidate to all rows reports to."""
-        self._stopping = False
+        self._stopping, self._swept = False, self._engine.n_sweeps
         numbered = [partial(self._forward, callback, self.n_fits) for callback in self._of_fits]
         return (self._note_refit, *numbered) if self._of_searches else tuple(numbered)
 
@@ -107,7 +107,9 @@ class SearchWatch:
     def _note_refit(self, report: Report) -> bool:
         self._note(self.n_fits, report)
         self._done = (self.n_fits + self._shares[self.n_fits]) / (self.n_fits + 1)
-        self.tell("refit", 1)
+        if self._engine.n_sweeps > self._swept:
+            self._swept = self._engine.n_sweeps
+            self.tell("refit", 1)
         return self._stopping
 
     def _forward(self, callback: Callback, fit: int, report: Report) -> Any:
