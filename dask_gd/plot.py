@@ -179,14 +179,15 @@ def plot_path(model: Any, ax: Any = None, *, names: Sequence[str] | None = None)
     for j in range(len(coefs)):
         if j not in named:
             ax.plot(strengths, coefs[j], c=GREY, lw=0.8, zorder=1)
-    for j, colour in zip(named, COLOURS, strict=False):
-        ax.plot(strengths, coefs[j], c=colour, lw=1.8, label=str(names[j]))
+    colours = dict(zip(named, COLOURS, strict=False))
+    for j in sorted(named, key=lambda j: -coefs[j, weakest]):  # the legend has the order of the lines at their end
+        ax.plot(strengths, coefs[j], c=colours[j], lw=1.8, label=str(names[j]))
     ax.axhline(0.0, c="black", lw=0.6)
     if chosen is not None:
         ax.axvline(chosen, c="black", ls=":", label=f"chosen: {_written(chosen)}")
     _strengths(ax, strengths, x_label)
     ax.set(ylabel=y_label, title=title)
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return _tidy(ax)
 
 

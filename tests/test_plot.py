@@ -242,11 +242,12 @@ def test_coefficients_of_a_path(path):
     assert len(lines) == 9
     for drawn in lines:
         assert any(np.array_equal(drawn.get_ydata(), row) for row in coefs)
-    assert legend(ax)[:3] == ["column 0", "column 1", "column 2"]  # the largest at the end
+    largest = np.argsort(-np.abs(coefs[:, -1]))[:7]
+    assert legend(ax) == [f"column {j}" for j in sorted(largest, key=lambda j: -coefs[j, -1])]  # as the lines end
     np.testing.assert_array_equal(line(ax, "column 1").get_ydata(), coefs[1])
     assert ax.get_xscale() == "log"
     assert ax.xaxis_inverted()
-    assert legend(plot_path((alphas, coefs), names=list("abcdefghi")))[:2] == ["a", "b"]
+    assert legend(plot_path((alphas, coefs), names=list("abcdefghi")))[0] == "a"
     with pytest.raises(ValueError, match=r"names must hold one for each of the 9 columns. Got 2 instead"):
         plot_path((alphas, coefs), names=["a", "b"])
 
