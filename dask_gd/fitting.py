@@ -25,6 +25,7 @@ from .protocol import (
     Conversation,
     Engine,
     Job,
+    Pause,
     Query,
     Replace,
     Report,
@@ -62,6 +63,7 @@ class Fit(NamedTuple):
     max_iter: int
     tol: float | None
     statistical: bool = False  # stop where every coefficient is within 0.01 standard errors of the minimum
+    pause: Pause | None = None  # of an earlier call that stopped at its max_iter: go on from there
 
 
 @dataclass
@@ -126,7 +128,11 @@ def minimising(
                 f"The solver {type(solver).__name__} needs a smooth penalty and cannot honour L1, groups or bounds: "
                 "use 'prox-newton' or 'fista'."
             )
-        running.append(_Running(number, fit, solver, model, solver.init(theta)))
+        run = _Running(number, fit, solver, model, solver.init(theta))
+        if fit.pause is not None:
+            run.state, run.began, run.scale, run.iteration = fit.pause
+            run.conversation = solver.step(run.state)
+        running.append(run)
     for run in running:
         _advance(run, None, objective, callbacks, len(fits), dtype)
     while active := [run for run in running if run.query is not None]:
@@ -330,6 +336,7 @@ def _result(run: _Running, objective: Objective) -> Job:
         rank,
         run.separated,
         state if hasattr(state, "finished") else None,
+        None if run.began is None else Pause(state, run.began, run.scale, run.iteration),
     )
 
 

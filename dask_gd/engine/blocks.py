@@ -126,6 +126,22 @@ def make_block(
         raise DataError(f"{error} (block {index})") from error
 
 
+def make_pair(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, targets: str, fold: Any) -> Block:
+    """Predictions, true values and weights of one row chunk, in main memory and otherwise as they are.
+
+    Raises
+    ------
+    DataError
+        Naming the block, when they are not as many.
+    """
+    X = to_numpy(columns[0]) if is_device_array(columns[0]) else np.asarray(columns[0])
+    parts = [v if v is None else to_numpy(v) if is_device_array(v) else np.asarray(v) for v in (y, weight)]
+    lengths = [len(v) for v in (parts[0], X, parts[1]) if v is not None]
+    if len(set(lengths)) > 1:
+        raise DataError(f"Found input variables with inconsistent numbers of samples: {lengths} (block {index})")
+    return Block(index, X, parts[0], parts[1], offset, fold)
+
+
 def as_float_matrix(columns: Sequence[Any]) -> Any:
     """One C-contiguous float matrix, or a canonical CSR array, from the column chunks of X; in their library."""
     if any(is_device_array(c) for c in columns):
@@ -260,18 +276,6 @@ def check_features(X: Any) -> None:
         raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
 
 
-def fold_numbers(X: Any, sizes: Array) -> Any:
-    """The fold of every row of X, folds of these sizes one after the other; lazy where X is."""
-    ends = np.cumsum(sizes)
-    if not is_dask(X):
-        return np.repeat(np.arange(len(sizes)), sizes)
-    import dask.array as da
-
-    X = as_dask_array(X)
-    rows = da.arange(int(ends[-1]), chunks=(X.chunks[0],))
-    return rows.map_blocks(partial(np.searchsorted, ends, side="right"), dtype=np.intp)
-
-
 def dask_blocks(
     X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold: Any = None, memory: float = math.inf
 ) -> Source:
@@ -299,9 +303,10 @@ def dask_blocks(
         for name, v in vectors.items()
         if v is not None
     }
-    if targets == "columns" and given["y"].ndim == 2 and not isinstance(given["y"], np.ndarray):
+    several = targets in ("columns", "pairs")
+    if several and given["y"].ndim == 2 and not isinstance(given["y"], np.ndarray):
         given["y"] = given["y"].rechunk({1: -1})
-    X, given = _align(X, given, columns=targets == "columns", memory=memory)
+    X, given = _align(X, given, columns=several, memory=math.inf if targets == "pairs" else memory)
     names = list(given)
     held = {future.key: future for future in futures_in([X, *given.values()])}
     loaded = bool(futures_in([X]))
@@ -316,7 +321,7 @@ def dask_blocks(
     name = f"block-{uuid.uuid4().hex[:10]}"
     calls = {
         f"{name}-{i}": (
-            make_block,
+            make_pair if targets == "pairs" else make_block,
             i,
             chunks["X"][i * width : (i + 1) * width],
             *(piece(part, i) for part in ("y", "sample_weight", "offset")),
@@ -386,7 +391,7 @@ def _align(X: Any, given: dict[str, Any], *, columns: bool, memory: float) -> tu
 
     if not all(settled(v) for v in given.values()):
         if not known(X):
-            if _weight(X) <= memory:
+            if memory == math.inf or _weight(X) <= memory:
                 X = X.persist()
             X.compute_chunk_sizes()
         for name, v in given.items():

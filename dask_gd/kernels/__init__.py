@@ -9,6 +9,7 @@ from .labels import EncodeLabels
 from .left_out import LeaveOneOutKernel, RotatedKernel, TargetSquaresKernel
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
+from .ranks import Area, Ranks, merge_ranks
 from .sample import Sample, SampleKernel
 from .score import Accuracy, Explained, ScoreKernel, ScoreSums
 from .spread import Spread, SpreadKernel
@@ -18,6 +19,7 @@ from .together import Together
 __all__ = [
     "EVERYTHING",
     "Accuracy",
+    "Area",
     "BandKernel",
     "BandSums",
     "Deal",
@@ -36,6 +38,7 @@ __all__ = [
     "LossKernel",
     "Moments",
     "MomentsKernel",
+    "Ranks",
     "RotatedKernel",
     "Sample",
     "SampleKernel",
@@ -50,5 +53,6 @@ __all__ = [
     "TargetSquaresKernel",
     "Together",
     "WithoutKernel",
+    "merge_ranks",
     "whole",
 ]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import numpy_dtype
+from ..arrays import alike, numpy_dtype
 from ..protocol import Array, Block, Kernel, Points, PointSums, Sums
 from .loss import LossKernel
 from .moments import shape_problem
@@ -205,11 +205,14 @@ def _runs(block: Block, borders: Array) -> Iterator[tuple[int, Block]]:
 class Judged(NamedTuple):
     """A model, the metrics that judge it, and its test fold.
 
-    ``predictors``: for every response that a metric wants a function (X, offset) -> predictions.
+    ``metrics``: each with the name of what it judges; ``responses``: by name a function of the margins, which are (n,)
+    of one output, else (n, k).
     """
 
-    metrics: tuple[Any, ...]
-    predictors: dict[str, Callable[[Any, Any], Any]]
+    coef: Array  # (k, d)
+    intercept: Array  # (k,)
+    metrics: tuple[tuple[Any, Any], ...]
+    responses: dict[Any, Callable[[Any], Any]]
     fold: int
 
 
@@ -234,19 +237,37 @@ class HeldOutKernel:
             y = numbers if self.classes is None or not self._labels else self.classes[numbers.astype(np.intp)]
             weight = piece.weight if self.weighted else None
             place = 0
+            margins = self._margins(piece, fold)
             for model in self.models:
                 start, place = place, place + sides * len(model.metrics)
                 tested = model.fold == fold
                 if not (tested or self.train):
                     continue
-                predicted = {name: predict(piece.X, piece.offset) for name, predict in model.predictors.items()}
-                for j, metric in enumerate(model.metrics, start if tested else start + len(model.metrics)):
-                    truth = numbers if metric.response == CLASS_NUMBER else y
-                    sums = metric.sums(truth, predicted[metric.response], weight)
+                eta = next(margins)
+                predicted = {name: respond(eta) for name, respond in model.responses.items()}
+                for j, (metric, name) in enumerate(model.metrics, start if tested else start + len(model.metrics)):
+                    sums = metric.sums(numbers if name == CLASS_NUMBER else y, predicted[name], weight)
                     found[j] = _plus(found[j], sums)
         return FoldSums(tuple(found))
+
+    def _margins(self, piece: Block, fold: int) -> Iterator[Any]:
+        """Those of each model that is judged on a fold, all from one product."""
+        X = piece.X
+        dtype = numpy_dtype(X)
+        models = [model for model in self.models if self.train or model.fold == fold]
+        if not models:
+            return
+        W = np.concatenate([model.coef for model in models]).astype(dtype)
+        eta = X @ alike(W.T.copy(), X)
+        first = 0
+        for model in models:
+            own = eta[:, first : first + len(model.coef)] + alike(model.intercept.astype(dtype), X)
+            first += len(model.coef)
+            if piece.offset is not None:
+                own = own + piece.offset[:, None]
+            yield own[:, 0] if len(model.coef) == 1 else own
 
     @property
     def _labels(self) -> bool:
         """Whether any metric judges by the labels themselves."""
-        return any(metric.response != CLASS_NUMBER for model in self.models for metric in model.metrics)
+        return any(name != CLASS_NUMBER for model in self.models for _, name in model.metrics)

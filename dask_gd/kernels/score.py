@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import alike, cast, namespace, to_numpy, zeros
-from ..losses import Loss
+from ..losses import Loss, Squared
 from ..protocol import Array, Block
 from .device import DOUBLE
 from .moments import shape_problem
+from .squares import Squares
 
 
 class ScoreSums(NamedTuple):
@@ -98,7 +99,7 @@ class Accuracy:
 
     def value(self, sums: ScoreSums) -> float:
         """From the sums of all blocks."""
-        return 1 - sums.loss / sums.weight if sums.weight else float("nan")
+        return (sums.weight - sums.loss) / sums.weight if sums.weight else float("nan")
 
 
 @dataclass(frozen=True)
@@ -123,3 +124,17 @@ class Explained:
     def value(self, sums: ScoreSums) -> float:
         """From the sums of all blocks."""
         return float("nan") if sums.n_rows < 2 else sums.explained
+
+    def of_squares(self, squares: Squares, n_rows: int, coef: Array, intercept: Array) -> float | None:
+        """From the sums of products of the rows, where those tell."""
+        if not isinstance(self.loss, Squared):
+            return None
+        errors = squared_errors(squares, coef, intercept)
+        return self.value(ScoreSums(n_rows, squares.weight, squares.z_mean, 0.5 * squares.zz, 0.5 * errors))
+
+
+def squared_errors(squares: Squares, coef: Array, intercept: Array) -> Array:
+    """(m,) Σ s (y - x·w - b)² of each target, from the sums of products; ``coef`` (m, d)."""
+    away = squares.z_mean - coef @ squares.x_mean - intercept
+    spread = squares.zz - 2 * np.einsum("md,dm->m", coef, squares.xz) + np.einsum("md,md->m", coef @ squares.xx, coef)
+    return np.asarray(np.maximum(spread, 0.0) + squares.weight * away**2)

@@ -33,9 +33,9 @@ from ..kernels import (
     SquaresKernel,
 )
 from ..losses import Loss
-from ..objective import Objective
+from ..objective import Landmark, Objective
 from ..planner import Plan, check_solver, plan, warm_rows
-from ..protocol import Array, Callback, Engine, Extent, Job, PointSums, Replace, Result
+from ..protocol import Array, Callback, Engine, Extent, Job, Pause, Replace, Result
 from ..solvers import SOLVERS
 from ..starts import start_from_sample, start_inside
 from .penalty import PenaltySpec
@@ -95,10 +95,10 @@ class Outcome(NamedTuple):
 
 
 class Neighbour(NamedTuple):
-    """A fit to the same rows with another penalty, from which others start."""
+    """A fit to the same rows with another penalty."""
 
-    curved: PointSums  # the sums of second derivatives at its minimum, one point
-    point: tuple[Array, Array] | None  # coefficients (k, d) and intercepts (k,) there, where they are a start
+    minimum: Landmark
+    start: bool  # whether others had better start there
 
 
 def fit_model(
@@ -215,6 +215,7 @@ def fitting(
     *,
     class_weight: Array | None = None,
     neighbour: Neighbour | None = None,
+    pause: Pause | None = None,
 ) -> Job:
     """Plan, objective, start and loop, after the first sweep: a job that returns the :class:`Outcome`.
 
@@ -228,6 +229,8 @@ def fitting(
         Where the blocks' weights are not multiplied by it.
     neighbour : Neighbour, optional
         A fit to the same rows with another penalty.
+    pause : Pause, optional
+        Of the same fit, which stopped at a smaller ``max_iter``; only for losses that one call of the loop minimises.
     """
     moments = first.moments
     n_features, dtype = len(moments.mean), np.dtype(moments.dtype)
@@ -278,15 +281,18 @@ def fitting(
     coef, intercept, warm = problem.start.point(objective)
     tol = None if isinstance(problem.tol, str) else problem.tol
     fit = Fit(solver, penalty, coef, intercept, problem.max_iter, tol, statistical)
-    if near:
+    if pause is not None:
+        fit = fit._replace(pause=pause)
+    elif near:
         assert neighbour is not None
-        objective.curved = neighbour.curved
-        if not warm and neighbour.point is not None:
-            fit = fit._replace(coef=neighbour.point[0], intercept=neighbour.point[1])
+        objective.landmark = neighbour.minimum
+        if not warm and neighbour.start:
+            fit = fit._replace(coef=neighbour.minimum.coef, intercept=neighbour.minimum.intercept)
     elif rows is not None and not warm and warm_rows(plan.extent, loss):
         with one_blas_thread():
             fit = start_from_sample(objective, fit, rows, dtype)
-    fit = yield from start_inside(objective, fit, dtype)
+    if pause is None:
+        fit = yield from start_inside(objective, fit, dtype)
     run = minimising
     if loss.n_constant:
         run = minimising_with_scale

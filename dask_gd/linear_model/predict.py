@@ -93,9 +93,9 @@ class LinearRegressorMixin(RegressorMixin):
         check_is_fitted(self)
         return map_rows(self, self._function(), X, offset, width=None if self.coef_.ndim == 1 else len(self.coef_))
 
-    def _predictor(self, response: str) -> Callable[..., Any]:
-        """A picklable function (X, offset) -> what a metric judges, of checked rows."""
-        return self._function()
+    def _respond(self, response: str) -> Callable[[Any], Any]:
+        """A picklable function of margins -> what a metric judges."""
+        return self._fitted_loss().inverse_link
 
     def _own_metric(self) -> Any:
         """What ``score`` computes."""
@@ -149,14 +149,14 @@ class LinearClassifierMixin(ClassifierMixin):
         function = partial(margins, **self._shared())
         return map_rows(self, function, X, offset, width=self._width())
 
-    def _predictor(self, response: str) -> Callable[..., Any]:
-        """A picklable function (X, offset) -> what a metric judges, of checked rows."""
+    def _respond(self, response: str) -> Callable[[Any], Any]:
+        """A picklable function of margins -> what a metric judges."""
         if response == "decision_function":
-            return partial(margins, **self._shared())
+            return as_they_are
         if response == "predict_proba":
-            return partial(_probabilities, loss=self._fitted_loss(), **self._shared())  # type: ignore[attr-defined]
+            return partial(probabilities_of, loss=self._fitted_loss())  # type: ignore[attr-defined]
         classes = self.classes_ if response == "predict" else np.arange(len(self.classes_))
-        return partial(_labels, classes=classes, **self._shared())
+        return partial(labels_at, classes=classes)
 
     def predict(self, X: Any, offset: Any = None) -> Any:
         """The most probable label of each row.
@@ -184,7 +184,7 @@ class LinearClassifierMixin(ClassifierMixin):
             return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
         function = partial(_labels, classes=self.classes_, **shared)
         sums = stream_score(self, ScoreKernel(function, self.n_features_in_, None), X, y, sample_weight, offset)
-        return 1 - sums.loss / sums.weight if sums.weight else float("nan")
+        return (sums.weight - sums.loss) / sums.weight if sums.weight else float("nan")
 
     def _fitted_classes(self) -> Array:
         check_is_fitted(self)
@@ -223,7 +223,16 @@ def _mean(X: Any, offset: Array | None, *, loss: Loss, coef: Array, intercept: A
 
 
 def _labels(X: Any, offset: Any, *, classes: Array, coef: Array, intercept: Array) -> Any:
-    eta = margins(X, offset, coef=coef, intercept=intercept)
+    return labels_at(margins(X, offset, coef=coef, intercept=intercept), classes=classes)
+
+
+def as_they_are(eta: Any) -> Any:
+    """The margins."""
+    return eta
+
+
+def labels_at(eta: Any, *, classes: Array) -> Any:
+    """The most probable labels."""
     xp = namespace(eta)
     code = xp.astype(eta > 0, xp.int64) if eta.ndim == 1 else xp.argmax(eta, axis=1)
     if classes.dtype.kind in "biuf":
@@ -232,7 +241,11 @@ def _labels(X: Any, offset: Any, *, classes: Array, coef: Array, intercept: Arra
 
 
 def _probabilities(X: Any, offset: Any, *, loss: Loss, coef: Array, intercept: Array) -> Any:
-    eta = margins(X, offset, coef=coef, intercept=intercept)
+    return probabilities_of(margins(X, offset, coef=coef, intercept=intercept), loss=loss)
+
+
+def probabilities_of(eta: Any, *, loss: Loss) -> Any:
+    """(n, n_classes)."""
     if eta.ndim == 2:
         return loss.inverse_link(eta.T).T
     p: Any = loss.inverse_link(eta)

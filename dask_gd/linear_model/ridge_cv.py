@@ -27,9 +27,10 @@ from ..ridges import SCORINGS, Errors, RidgeSums, coefficients, judge, leave_one
 from .base import squared
 from .docs import shared_docs
 from .fit import Problem, check_data, check_moments
+from .folds import partition_of
 from .least_squares import LeastSquaresBase
 from .params import check_boolean
-from .path import check_width, folds_of
+from .path import check_width
 from .penalty import PenaltySpec
 from .start import CONSTANT_MODEL, Start
 
@@ -211,7 +212,7 @@ class RidgeCV(LeastSquaresBase):
         try:
             X, y, sample_weight, offset = check_data(self, X, y, sample_weight, offset, "columns")
             row_count(X)
-            fold, n_folds = (None, 0) if self.cv is None else folds_of(self.cv, X)
+            fold, n_folds = (None, 0) if self.cv is None else partition_of(self.cv, X, y, classifier=False)
             check_width(type(self).__name__, self.n_features_in_, "Ridge")
             choice = RidgeChoice(
                 alphas, self.fit_intercept, self.scoring, self.alpha_per_target, n_folds, self.store_cv_results

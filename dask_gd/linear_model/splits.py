@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, Judged
+from ..fitting import run_job
+from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, Judged, Squares
 from ..lockstep import SplitJob, run_in_lockstep
-from ..objective import Model, Objective
+from ..objective import Landmark, Model, Objective
 from ..penalties import ElasticNet
 from ..planner import samples_tell
 from ..protocol import EXPECTED, Array, Callback, Engine, Job, Query, Result
@@ -42,6 +43,10 @@ class SplitProblems:
     choose: Callable[[Scored], int | None]
     train_scores: bool = False
     weighted_scores: bool = False
+    squares_tell: bool = False  # whether scores and fits are of the same weights and targets
+    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
+    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
+    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
 
 
 class Scored(NamedTuple):
@@ -88,9 +93,7 @@ def solve_splits(
     chosen = search.choose(found)
     refit = None
     if chosen is not None:
-        (refit,) = run_in_lockstep([_job(data, search.problems[chosen], EVERYTHING, callbacks)], engine, search.n_folds)
-        if isinstance(refit, Exception):
-            raise refit
+        refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, callbacks, None), engine)
     return SplitOutcome(found, refit, time.perf_counter() - chosen_at, engine.n_sweeps - before)
 
 
@@ -101,6 +104,7 @@ class _Data(NamedTuple):
     folds: FoldSums  # of First
     firsts: dict[int, First | Exception]  # of the training rows of each split, and of all rows
     classes: Array | None
+    balance: dict[Any, float] | None  # class weights that balance all rows, where they are for every split
 
 
 def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
@@ -128,7 +132,13 @@ def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
         if whole.moments.n_used < whole.moments.n_rows:
             raise SharedLabelsError("Rows of weight 0 may have labels of their own.")
         engine.replace(labels)
-    return _Data(extent, folds, firsts, None if labels is None else labels.classes)
+    if labels is None:
+        return _Data(extent, folds, firsts, None, None)
+    balance = None
+    if search.balance_all:
+        weights = class_balance(whole.moments, labels.classes, "balanced")[1]
+        balance = dict(zip(labels.classes.tolist(), weights.tolist(), strict=True))
+    return _Data(extent, folds, firsts, labels.classes, balance)
 
 
 def _job(
@@ -153,7 +163,10 @@ def _balanced(data: _Data, problem: Problem, fold: int) -> tuple[First, Array | 
         raise first
     if data.classes is None:
         return first, None
-    moments, weights = class_balance(first.moments, data.classes, problem.class_weight)
+    class_weight = problem.class_weight
+    if data.balance is not None and isinstance(class_weight, str):
+        class_weight = data.balance
+    moments, weights = class_balance(first.moments, data.classes, class_weight)
     sample = first.sample
     if sample is not None:
         labels = EncodeLabels(data.classes, weights)
@@ -230,7 +243,7 @@ def _neighbours(
         for i in pilots[pilot]:
             # Where more coefficients are zero, zeros are the better start.
             zeros = not search.problems[i].penalty.smooth and _strength(search.problems[i]) > strength
-            neighbours[i, fold] = Neighbour(sums, None if zeros else (result.coef, result.intercept))
+            neighbours[i, fold] = Neighbour(Landmark(result.coef, result.intercept, sums), not zeros)
     return neighbours
 
 
@@ -263,11 +276,34 @@ def _scores(engine: Engine, search: SplitProblems, data: _Data, fits: list[list[
     if not places:
         return tests, trains
     models = tuple(search.judged(i, fits[i][fold].result, data.classes, fold) for i, fold in places)
+    if search.squares_tell and _scores_of_squares(data, places, models, tests, trains):
+        return tests, trains
     kernel = HeldOutKernel(models, search.train_scores, data.classes, search.weighted_scores)
     with np.errstate(all="ignore"):  # what a fit that diverged predicts is scored as it is
         sums = iter(engine.sweep(kernel).parts)
         for (i, fold), model in zip(places, models, strict=True):
             for scores in (tests, trains):
                 if scores is not None:
-                    scores[i, fold] = [metric.value(next(sums)) for metric in model.metrics]
+                    scores[i, fold] = [metric.value(next(sums)) for metric, _ in model.metrics]
     return tests, trains
+
+
+def _scores_of_squares(
+    data: _Data, places: Sequence[tuple[int, int]], models: Sequence[Judged], tests: Array, trains: Array | None
+) -> bool:
+    """Fill in the scores from the sums of products of the folds, where those tell; False: they do not."""
+    for (i, fold), model in zip(places, models, strict=True):
+        for scores, first in ((tests, data.folds.parts[fold]), (trains, data.firsts[fold])):
+            if scores is None:
+                continue
+            if not isinstance(first, First) or not isinstance(first.squares, Squares):
+                return False
+            for j, (metric, _) in enumerate(model.metrics):
+                of_squares = getattr(metric, "of_squares", None)
+                if of_squares is None:
+                    return False
+                score = of_squares(first.squares, first.moments.n_rows, model.coef, model.intercept)
+                if score is None:
+                    return False
+                scores[i, fold, j] = score
+    return True

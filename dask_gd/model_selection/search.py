@@ -19,6 +19,7 @@ from ..engine import open_engine
 from ..kernels import Judged
 from ..linear_model.base import LinearModel
 from ..linear_model.fit import Problem, check_data, keep_outcome
+from ..linear_model.folds import fold_numbers_of
 from ..linear_model.splits import Scored, SharedLabelsError, SplitOutcome, SplitProblems, solve_splits
 from ..linear_model.start import start_of
 from ..protocol import Array, Result
@@ -76,6 +77,7 @@ class SharedSweeps:
             The cluster failed for good.
         """
         self._validate_params()  # type: ignore[attr-defined]
+        X = X if hasattr(X, "shape") else np.asarray(X)
         shared = self._shared(X, y, params)
         if shared is not None:
             try:
@@ -126,18 +128,14 @@ class SharedSweeps:
             problems,
             shared.n_folds,
             len(shared.judges),
-            partial(_judged, [candidate.estimator for candidate in stated], shared.judges, first.n_features_in_),
+            partial(judged, [candidate.estimator for candidate in stated], shared.judges, first.n_features_in_),
             partial(_choose, self, shared),
             self.return_train_score,  # type: ignore[attr-defined]
             weighted,
+            offset is None and weighted == (sample_weight is not None),
         )
-        callbacks = watching()
         began = time.perf_counter()
-        with open_engine(*checked, targets=problems[0].targets, fold=shared.fold) as engine:
-            job = partial(solve_splits, search=search, n_features=first.n_features_in_, callbacks=callbacks)
-            fits = len(problems) * shared.n_folds
-            spread = not engine.extent.nbytes * fits <= WORTH_SPREADING
-            outcome: SplitOutcome = engine.run(job, interactive=bool(callbacks) or spread)
+        outcome = run_search(search, checked, shared.fold, first.n_features_in_)
         self._keep_search(shared, outcome, first, time.perf_counter() - began)
         if outcome.refit is not None and self.refit:  # type: ignore[attr-defined]
             self.best_estimator_._look_back(X, y, offset)
@@ -183,7 +181,18 @@ def _candidate(estimator: Any, parameters: dict[str, Any], y: Any) -> _Candidate
         return _Candidate(own, None, error)
 
 
-def _judged(
+def run_search(search: SplitProblems, data: tuple[Any, ...], fold: Any, n_features: int) -> SplitOutcome:
+    """The search, where the data are: in one task where they and the fits are small."""
+    callbacks, targets = watching(), search.problems[0].targets
+    with open_engine(*data, targets=targets, fold=fold) as engine:
+        job = partial(solve_splits, search=search, n_features=n_features, callbacks=callbacks)
+        fits = len(search.problems) * search.n_folds
+        spread = not engine.extent.nbytes * fits <= WORTH_SPREADING
+        outcome: SplitOutcome = engine.run(job, interactive=bool(callbacks) or spread)
+    return outcome
+
+
+def judged(
     estimators: Sequence[Any],
     judges: Sequence[Judge],
     n_features: int,
@@ -198,8 +207,10 @@ def _judged(
     if classes is not None:
         model.classes_ = classes
     model._keep(result)
-    metrics = tuple(judge.metric_of(model) for judge in judges)
-    return Judged(metrics, {metric.response: model._predictor(metric.response) for metric in metrics}, fold)
+    judged = [judge.of_model(model) for judge in judges]
+    metrics = tuple((metric, name) for metric, name, _ in judged)
+    responses = {name: respond for _, name, respond in judged}
+    return Judged(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), metrics, responses, fold)
 
 
 def _is_multimetric(scoring: Any) -> bool:
@@ -286,24 +297,99 @@ def _warn_of_unfinished(name: str, shared: _Shared, outcome: SplitOutcome) -> No
 
 
 class GridSearchCV(SharedSweeps, sklearn_search.GridSearchCV):
-    """TODO"""
+    """scikit-learn's grid search, in which all candidates and folds share the sweeps over the data.
+
+    Every candidate minimises its own objective on every training part. What all of them ask in an iteration is one
+    product of X with a matrix of a column a fit; a test fold is a number beside each row, so that nothing is copied;
+    held-out scores are one more sweep, or none where the losses are squares. A fit that has converged leaves the sweep.
+    Of fits that differ in the strength of their penalty alone one of middle strength comes first: the others start from
+    its minimum and in the metric of its Hessian.
+
+    Sweeps are shared by the estimators of this package but for the stochastic ones, with folds that hold every row once
+    and scores that are sums over rows. Everything else goes through scikit-learn's own loop, fit by fit.
+
+    Parameters
+    ----------
+    estimator : estimator
+    param_grid : dict of lists, or list of such dicts
+    scoring : str, scorer of ``dask_gd.metrics``, list, dict or None, default=None
+        None: the estimator's ``score``.
+    n_jobs, pre_dispatch
+        Of scikit-learn's own loop.
+    refit : bool, str or callable, default=True
+    cv : int, splitter, iterable or None, default=None
+        None: 5; a number gives a classifier folds with the same shares of the classes.
+    verbose : int, default=0
+    error_score : "raise" or float, default=nan
+        The score of a candidate that cannot be fitted. One that diverges is stopped, named in a ConvergenceWarning and
+        scored as it is.
+    return_train_score : bool, default=False
+
+    Attributes
+    ----------
+    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
+        As in scikit-learn. Times are those of all fits together, divided by their number.
+    n_sweeps_ : int or None
+        Passes over the data, of all fits, scores and the refit together; None: sweeps were not shared.
+
+    References
+    ----------
+    Hastie, Tibshirani & Friedman, *The Elements of Statistical Learning* (2009), sec. 7.10.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from dask_gd import GDRegressor
+    >>> from dask_gd.model_selection import GridSearchCV
+    >>> X = da.random.default_rng(0).normal(size=(1000, 3), chunks=(250, 3))
+    >>> search = GridSearchCV(GDRegressor(learning_rate="constant"), {"eta0": [0.001, 0.01, 0.1, 1.0]})
+    >>> search = search.fit(X, X.sum(axis=1))
+    >>> search.best_params_["eta0"] >= 0.1, search.n_sweeps_ <= 2
+    (True, True)
+    """
 
     def _parameters(self) -> list[dict[str, Any]]:
         return list(sklearn_search.ParameterGrid(self.param_grid))
 
 
 class RandomizedSearchCV(SharedSweeps, sklearn_search.RandomizedSearchCV):
-    """TODO"""
+    """scikit-learn's random search, in which all candidates and folds share the sweeps over the data.
+
+    Every candidate minimises its own objective on every training part, as in :class:`GridSearchCV`.
+
+    Parameters
+    ----------
+    estimator : estimator
+    param_distributions : dict of lists or of distributions with ``rvs``, or list of such dicts
+    n_iter : int, default=10
+        Candidates.
+    random_state : int, RandomState or None, default=None
+    scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
+        As in :class:`GridSearchCV`.
+
+    Attributes
+    ----------
+    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
+        As in scikit-learn.
+    n_sweeps_ : int or None
+        As in :class:`GridSearchCV`.
+
+    References
+    ----------
+    Bergstra & Bengio, *Random Search for Hyper-Parameter Optimization*, JMLR 13 (2012).
+
+    Examples
+    --------
+    >>> from scipy.stats import loguniform
+    >>> from dask_gd import Ridge
+    >>> from dask_gd.model_selection import RandomizedSearchCV
+    >>> X = [[float(i)] for i in range(20)]
+    >>> y = [2.0 * i + (-1.0) ** i for i in range(20)]
+    >>> search = RandomizedSearchCV(Ridge(), {"alpha": loguniform(1e-3, 1e3)}, n_iter=5, random_state=0).fit(X, y)
+    >>> search.n_sweeps_
+    1
+    """
 
     def _parameters(self) -> list[dict[str, Any]]:
         sampler = sklearn_search.ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state)
         return list(sampler)
-
-
-def fold_numbers_of(cv, X, y, *, classifier, groups=None):
-    cv = sklearn_search.check_cv(cv, y, classifier=classifier)
-    n = X.shape[0]
-    fold = np.full(n, -1, dtype=np.int8)
-    for i, (_, test) in enumerate(cv.split(np.empty((n, 0)), np.asarray(y), groups)):
-        fold[test] = i
-    return fold, i + 1

@@ -1,0 +1,747 @@
+"""Metrics and scorers: scikit-learn's numbers and words, however the data are cut; one read; sums alone travel."""
+
+import math
+import pickle
+import time
+import warnings
+from functools import partial
+from itertools import pairwise
+
+import dask
+import dask.array as da
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn.metrics as reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.linear_model import LogisticRegression as TheirLogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
+
+import dask_gd
+from dask_gd import metrics
+from dask_gd.engine import Exchange, exchange, in_pairs, open_engine
+from dask_gd.kernels import Ranks
+from dask_gd.metrics import ranking
+from dask_gd.metrics.scorers import METRICS, NAMED
+
+N = 203
+AVERAGES = ("macro", "micro", "weighted", None)
+STRINGS = np.array(["ant", "bee", "cicada"])
+
+
+def _data(kind):
+    """True values and predictions of a kind."""
+    rng = np.random.default_rng(7)
+    binary, three = rng.integers(0, 2, N), rng.integers(0, 3, N)
+    with_errors = np.where(rng.random(N) < 0.7, three, rng.integers(0, 3, N))
+    scores = np.round(0.6 * rng.random(N) + 0.3 * binary + 0.05, 2)  # with ties
+    y = rng.normal(3, 2, (N, 2))
+    predicted = y + rng.normal(0, 1, (N, 2))
+    return {
+        "binary labels": (binary, np.where(rng.random(N) < 0.8, binary, 1 - binary)),
+        "labels": (three * 10 - 5, with_errors * 10 - 5),
+        "bools": (binary == 1, scores > 0.5),
+        "whole floats": (three.astype(float), with_errors.astype(float)),
+        "strings": (STRINGS[three], STRINGS[with_errors]),
+        "objects": (STRINGS[three].astype(object), STRINGS[with_errors].astype(object)),
+        "probability": (binary, scores),
+        "probability of strings": (STRINGS[binary], scores),
+        "probabilities": (three, rng.dirichlet(np.ones(3), N)),
+        "probabilities of strings": (STRINGS[three], rng.dirichlet(np.ones(3), N)),
+        "pair of probabilities": (binary, np.stack([1 - scores, scores], axis=1)),
+        "single precision": (binary, scores.astype(np.float32)),
+        "numbers": (y[:, 0], predicted[:, 0]),
+        "targets": (y, predicted),
+        "positive": (np.exp(y[:, 0] / 3), np.exp(predicted[:, 0] / 3)),
+        "counts": (rng.poisson(0.7, N), np.exp(predicted[:, 0] / 3)),
+    }[kind]
+
+
+LABELS = ("labels", "bools", "whole floats", "strings", "objects")
+CASES = [  # function, parameters, kind of data
+    *(("accuracy_score", {}, kind) for kind in LABELS),
+    ("accuracy_score", {"normalize": False}, "labels"),
+    *(("balanced_accuracy_score", {"adjusted": flag}, kind) for flag in (False, True) for kind in LABELS),
+    *(("confusion_matrix", {"normalize": how}, kind) for how in (None, "true", "pred", "all") for kind in LABELS),
+    ("confusion_matrix", {"labels": [15, 5, -5]}, "labels"),
+    ("confusion_matrix", {"labels": ["cicada", "dragonfly"]}, "strings"),
+    *((f"{name}_score", {"average": a}, kind) for name in ("precision", "recall", "f1") for a in AVERAGES
+      for kind in ("labels", "strings")),
+    *((f"{name}_score", {}, kind) for name in ("precision", "recall", "f1") for kind in ("binary labels", "bools")),
+    ("f1_score", {"pos_label": 0}, "binary labels"),
+    ("f1_score", {"labels": [5, 15], "average": "macro"}, "labels"),
+    ("f1_score", {"labels": [5, 77], "average": None, "zero_division": 1.0}, "labels"),
+    ("f1_score", {"labels": [77, 5], "average": "weighted", "zero_division": np.nan}, "labels"),
+    *(("fbeta_score", {"beta": b, "average": "macro"}, "labels") for b in (0, 0.5, 2, np.inf)),
+    *(("precision_recall_fscore_support", {"average": a}, "labels") for a in AVERAGES),
+    *(("log_loss", {"normalize": flag}, kind) for flag in (True, False)
+      for kind in ("probability", "probability of strings", "probabilities", "probabilities of strings",
+                   "pair of probabilities")),
+    ("log_loss", {"labels": [0, 1, 2]}, "probabilities"),
+    *(("brier_score_loss", {}, kind) for kind in ("probability", "probabilities", "pair of probabilities")),
+    *(("brier_score_loss", {"pos_label": 0, "scale_by_half": flag}, "probability") for flag in (True, False, "auto")),
+    ("brier_score_loss", {"pos_label": "bee"}, "probability of strings"),
+    ("brier_score_loss", {"labels": ["ant", "bee", "cicada"]}, "probabilities of strings"),
+    *(("d2_log_loss_score", {}, kind) for kind in ("probability", "probabilities", "probabilities of strings")),
+    *(("roc_auc_score", {"max_fpr": limit}, kind) for limit in (None, 0.01, 0.37, 1.0)
+      for kind in ("probability", "probability of strings", "single precision")),
+    *(("roc_auc_score", {"multi_class": "ovr", "average": a}, kind) for a in AVERAGES
+      for kind in ("probabilities", "probabilities of strings")),
+    *(("roc_auc_score", {"multi_class": "ovo", "average": a}, "probabilities") for a in ("macro", "weighted")),
+    *((name, {"multioutput": how}, kind)
+      for name in ("mean_squared_error", "root_mean_squared_error", "mean_absolute_error",
+                   "mean_absolute_percentage_error", "mean_pinball_loss", "r2_score", "explained_variance_score")
+      for how, kind in (("uniform_average", "numbers"), ("raw_values", "numbers"), ("uniform_average", "targets"),
+                        ("raw_values", "targets"), ([0.3, 0.7], "targets"))),
+    *((name, {"multioutput": "variance_weighted"}, "targets") for name in ("r2_score", "explained_variance_score")),
+    *(("mean_pinball_loss", {"alpha": alpha}, "numbers") for alpha in (0.0, 0.1, 1.0)),
+    ("max_error", {}, "numbers"),
+    *((name, {"power": p}, "positive") for name in ("mean_tweedie_deviance", "d2_tweedie_score")
+      for p in (-1.5, 0, 1, 1.5, 2, 3)),
+    *((name, {"power": p}, "counts") for name in ("mean_tweedie_deviance", "d2_tweedie_score") for p in (0, 1, 1.7)),
+    ("mean_poisson_deviance", {}, "counts"),
+    ("mean_gamma_deviance", {}, "positive"),
+]  # fmt: skip
+IDS = [f"{name}-{parameters}-{kind}" for name, parameters, kind in CASES]
+
+
+def _weights():
+    rng = np.random.default_rng(3)
+    return rng.integers(0, 4, N) * rng.random(N)
+
+
+def _chunked(rows):
+    def wrap(v):
+        return None if v is None else da.from_array(v, chunks=(rows, *v.shape[1:]))
+
+    return wrap
+
+
+def _unknown(v):
+    """The lengths of the chunks are not known, until they are computed."""
+    if v is None:
+        return None
+    lazy = da.from_array(v, chunks=(-(-N // 3), *v.shape[1:]))
+    lazy._chunks = ((math.nan,) * lazy.numblocks[0], *lazy.chunks[1:])
+    return lazy
+
+
+CUTS = {
+    "in memory": lambda y, p, w: (y, p, w),
+    "one chunk": lambda y, p, w: map(_chunked(N), (y, p, w)),
+    "uneven and empty chunks": lambda y, p, w: map(_chunked((0, 1, 80, 0, 1, 121)), (y, p, w)),
+    "one-row chunks": lambda y, p, w: map(_chunked((1,) * 7 + (N - 7,)), (y, p, w)),
+    "chunks of their own": lambda y, p, w: (_chunked(50)(y), _chunked(71)(p), _chunked(N)(w)),
+    "unknown lengths": lambda y, p, w: map(_unknown, (y, p, w)),
+    "y in memory": lambda y, p, w: (y, _chunked(60)(p), w),
+    "y in memory, unknown lengths": lambda y, p, w: (y, _unknown(p), w),
+    "predictions in memory": lambda y, p, w: (_chunked(60)(y), p, _chunked(60)(w)),
+    "predictions in memory, unknown lengths": lambda y, p, w: (_unknown(y), p, _unknown(w)),
+}
+
+
+def _flat(value):
+    parts = value if isinstance(value, tuple) else (value,)
+    return np.concatenate([np.ravel(np.asarray(part, dtype=float)) for part in parts if part is not None])
+
+
+def _close(found, wanted, rtol=1e-12):
+    assert type(found) is type(wanted) or isinstance(found, float)
+    np.testing.assert_allclose(_flat(found), _flat(wanted), rtol=rtol, atol=1e-14)
+
+
+def _both(name):
+    return getattr(metrics, name), getattr(reference, name)
+
+
+def _keywords(name, weighted, parameters):
+    if name == "max_error":
+        return parameters, None
+    if parameters.get("multi_class") == "ovo":
+        return parameters, None
+    return parameters, _weights() if weighted else None
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize(("name", "parameters", "kind"), CASES, ids=IDS)
+def test_scikit_learns_number_for_every_cut(name, parameters, kind, weighted):
+    ours, theirs = _both(name)
+    y, predicted = _data(kind)
+    parameters, weight = _keywords(name, weighted, parameters)
+    wanted = theirs(y, predicted, **parameters, **({} if weight is None else {"sample_weight": weight}))
+    for label, cut in CUTS.items():
+        a, b, w = cut(y, predicted, weight)
+        found = ours(a, b, **parameters, **({} if w is None else {"sample_weight": w}))
+        # scikit-learn judges float32 in float32; it takes the logarithms in the dtype of the probabilities
+        _close(found, wanted, rtol=1e-12 if kind != "single precision" else 1e-6)
+        if isinstance(wanted, float):
+            assert type(found) is float, label
+
+
+def test_every_function_is_in_the_table_of_cases():
+    assert {name for name, _, _ in CASES} == {function.__name__ for function in METRICS}
+    assert {function.__name__ for function in METRICS} <= set(metrics.__all__)
+
+
+@pytest.mark.parametrize(("name", "parameters", "kind"), CASES, ids=IDS)
+def test_sums_add_up_in_any_tree_and_can_be_pickled(name, parameters, kind):
+    hashable = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
+    metric = METRICS[getattr(metrics, name)](**hashable)
+    y, predicted = _data(kind)
+    weight = _keywords(name, True, parameters)[1]
+    edges = [0, 1, 2, 40, 41, 120, N]
+    parts = [
+        pickle.loads(pickle.dumps(metric.sums(y[a:b], predicted[a:b], None if weight is None else weight[a:b])))
+        for a, b in pairwise(edges)
+    ]
+    left = parts[0]
+    for part in parts[1:]:
+        left = left + part
+    right = parts[-1]
+    for part in parts[-2::-1]:
+        right = part + right
+    middle = (parts[0] + parts[1]) + ((parts[2] + parts[3]) + (parts[4] + parts[5]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        wanted = metric.value(metric.sums(y, predicted, weight))
+        for sums in (left, right, middle):
+            _close(metric.value(sums), wanted, rtol=1e-11)
+    if metric.bounded and kind != "objects":
+        assert len(pickle.dumps(left)) < 2000
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 6), st.integers(0, 3)), min_size=2, max_size=60),
+    st.lists(st.integers(0, 60), max_size=6),
+)
+def test_ranks_of_any_rows_cut_anywhere(rows, cuts):
+    y, scores, weight = (np.array(column) for column in zip(*rows, strict=True))
+    scores = scores / 7
+    metric = ranking.RocAuc()
+    edges = [0, *sorted(min(c, len(y)) for c in cuts), len(y)]
+    parts = [metric.sums(y[a:b], scores[a:b], weight[a:b]) for a, b in pairwise(edges) if b > a]
+    total = parts[0]
+    for part in parts[1:]:
+        total = total + part
+    positive, negative = weight[y == 1].sum(), weight[y == 0].sum()
+    if not positive + negative:
+        return
+    if not (positive and negative):
+        with pytest.warns(UndefinedMetricWarning):
+            assert math.isnan(metric.value(total))
+        return
+    wins = scores[y == 1][:, None] - scores[y == 0]
+    pairs = weight[y == 1][:, None] * weight[y == 0] * ((wins > 0) + 0.5 * (wins == 0))
+    assert metric.value(total) == pytest.approx(pairs.sum() / (positive * negative), rel=1e-12)
+
+
+# -- one read --------------------------------------------------------------------------------------------------------
+
+
+class Loads:
+    """Counts how often a chunk is made."""
+
+    def __init__(self):
+        self.count = 0
+
+    def array(self, v, rows):
+        def load(block):
+            self.count += 1
+            return block
+
+        return da.from_array(v, chunks=(rows, *v.shape[1:])).map_blocks(load, dtype=v.dtype, meta=v[:0])
+
+
+@pytest.mark.parametrize(("name", "parameters", "kind"), CASES, ids=IDS)
+def test_every_chunk_is_read_once(name, parameters, kind, monkeypatch):
+    monkeypatch.setattr(ranking, "SMALL_ROWS", 0)
+    monkeypatch.setattr(exchange, "RANGE_ROWS", 40)
+    y, predicted = _data(kind)
+    weight = _keywords(name, True, parameters)[1]
+    loads = Loads()
+    given = {"sample_weight": loads.array(weight, 50)} if weight is not None else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        getattr(metrics, name)(loads.array(y, 50), loads.array(predicted, 50), **parameters, **given)
+    assert loads.count == 5 * (2 + len(given))
+
+
+def test_a_scorer_reads_X_once():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(N, 3)), rng.integers(0, 2, N)
+    model = dask_gd.LogisticRegression().fit(X, y)
+    for name in ("accuracy", "neg_log_loss", "roc_auc"):
+        loads = Loads()
+        found = metrics.get_scorer(name)(model, loads.array(X, 50), loads.array(y, 50))
+        assert loads.count == 10
+        assert found == pytest.approx(reference.get_scorer(name)(model, X, y), rel=1e-12)
+
+
+def test_frames_of_one_source_are_read_once(tmp_path):
+    import dask.dataframe as dd
+
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(N, 3)), columns=list("abc"))
+    table["y"] = (table.a + rng.normal(size=N) > 0).astype(int)
+    calls = []
+
+    def load(i):
+        calls.append(i)
+        return table.iloc[i * 51 : (i + 1) * 51]
+
+    frame = dd.from_map(load, range(4), meta=table.iloc[:0])
+    model = dask_gd.LogisticRegression().fit(table[["a", "b", "c"]], table.y)
+    calls.clear()
+    found = metrics.get_scorer("neg_log_loss")(model, frame[["a", "b", "c"]], frame.y)
+    assert sorted(calls) == [0, 1, 2, 3]
+    wanted = reference.get_scorer("neg_log_loss")(model, table[["a", "b", "c"]], table.y)
+    assert found == pytest.approx(wanted, rel=1e-12)
+    with pytest.raises(ValueError, match="feature names"):
+        metrics.get_scorer("accuracy")(model, frame[["a", "b"]], frame.y)
+    assert hasattr(model, "feature_names_in_")
+
+
+def test_series_and_frames():
+    import dask.dataframe as dd
+
+    y, predicted = _data("labels")
+    table = dd.from_pandas(pd.DataFrame({"y": y, "p": predicted, "w": _weights()}), npartitions=3)
+    found = metrics.accuracy_score(table.y, table.p, sample_weight=table.w)
+    assert found == pytest.approx(reference.accuracy_score(y, predicted, sample_weight=_weights()), rel=1e-12)
+    y, predicted = _data("targets")
+    a, b = (dd.from_pandas(pd.DataFrame(v, columns=["a", "b"]), npartitions=3) for v in (y, predicted))
+    assert metrics.r2_score(a, b) == pytest.approx(reference.r2_score(y, predicted), rel=1e-12)
+
+
+# -- the same bits, and words ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ranges", [10**6, 60, 9])
+def test_areas_of_many_ranges(ranges, monkeypatch):
+    monkeypatch.setattr(ranking, "SMALL_ROWS", 0)
+    monkeypatch.setattr(exchange, "RANGE_ROWS", ranges)
+    for kind, parameters in (
+        ("probability", {}),
+        ("probability", {"max_fpr": 0.2}),
+        ("probability of strings", {"max_fpr": 0.9}),
+        ("probabilities", {"multi_class": "ovr"}),
+        ("probabilities", {"multi_class": "ovr", "average": "micro"}),
+        ("probabilities", {"multi_class": "ovo", "average": "weighted"}),
+    ):
+        y, p = _data(kind)
+        weight = None if parameters.get("multi_class") == "ovo" else _weights()
+        wanted = reference.roc_auc_score(y, p, sample_weight=weight, **parameters)
+        for cut in ("uneven and empty chunks", "chunks of their own", "unknown lengths"):
+            a, b, w = CUTS[cut](y, p, weight)
+            assert metrics.roc_auc_score(a, b, sample_weight=w, **parameters) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_ranges_hold_even_shares(monkeypatch):
+    monkeypatch.setattr(exchange, "RANGE_ROWS", 500)
+    rng = np.random.default_rng(0)
+    scores = np.sort(rng.normal(size=10_000)) ** 3  # every block has scores of its own
+    y = rng.integers(0, 2, len(scores))
+    pairs = in_pairs(da.from_array(y, chunks=400), da.from_array(scores, chunks=400), None)
+    question = ranking.Question(None, 1, None)
+    with open_engine(*pairs, targets="pairs", resident=False) as engine:
+        ranges = Exchange(engine).in_order(partial(ranking.rank, question=question), ranking.merge_ranks)
+        sizes = ranges.ask(len)
+        places = ranges.ask(lambda ranks: (ranks.scores[0], ranks.scores[-1]))
+    assert len(sizes) == 20
+    assert sum(sizes) == len(scores)
+    assert max(sizes) < 700
+    assert all(a[1] < b[0] for a, b in pairwise(places))
+
+
+@pytest.mark.parametrize("name", ["accuracy_score", "log_loss", "roc_auc_score", "r2_score", "f1_score"])
+def test_same_bits_on_any_scheduler(name, monkeypatch):
+    monkeypatch.setattr(ranking, "SMALL_ROWS", 0)
+    monkeypatch.setattr(exchange, "RANGE_ROWS", 40)
+    kinds = {"log_loss": "probability", "roc_auc_score": "probability", "r2_score": "numbers"}
+    y, p = _data(kinds.get(name, "binary labels"))
+    arguments = [_chunked(10)(v) for v in (y, p)]
+    found = set()
+    for scheduler in ("synchronous", "threads"):
+        with dask.config.set(scheduler=scheduler):
+            found.add(getattr(metrics, name)(*arguments, sample_weight=_chunked(10)(_weights())))
+    assert len(found) == 1
+
+
+def _words(function, *arguments, **parameters):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return function(*arguments, **parameters)
+        except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+            return error
+
+
+a_, b_ = np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0])
+half = np.full(4, 0.5)
+three = np.array([0, 1, 2, 1])
+WRONG = [  # scikit-learn refuses, or answers NaN or a number with a warning
+    ("accuracy_score", (a_, half), {}),
+    ("accuracy_score", (half, half), {}),
+    ("accuracy_score", (STRINGS[a_], a_), {}),
+    ("accuracy_score", (a_, b_), {"sample_weight": np.zeros(4)}),
+    ("accuracy_score", (a_.astype(float), np.array([0, np.nan, 1, 1])), {}),
+    ("confusion_matrix", (a_, b_), {"labels": []}),
+    ("confusion_matrix", (a_, b_), {"labels": [7]}),
+    ("confusion_matrix", (a_ * 0, b_ * 0), {}),
+    ("balanced_accuracy_score", (a_ * 0, b_), {}),
+    ("f1_score", (three, a_), {}),
+    ("f1_score", (a_, b_), {"pos_label": 2}),
+    ("f1_score", (a_ * 0, b_ * 0), {}),
+    ("f1_score", (STRINGS[a_], STRINGS[b_]), {}),
+    ("precision_score", (a_, b_ * 0), {}),
+    ("recall_score", (a_ * 0, b_), {}),
+    ("log_loss", (a_, half * 3), {}),
+    ("log_loss", (a_, half - 1), {}),
+    ("log_loss", (a_ * 0, half), {}),
+    ("log_loss", (a_ * 0, half), {"labels": [0, 1]}),
+    ("log_loss", (three, half), {}),
+    ("log_loss", (three, half), {"labels": [0, 1]}),
+    ("log_loss", (a_, np.full((4, 3), 1 / 3)), {}),
+    ("log_loss", (a_, np.full((4, 2), 0.4)), {}),
+    ("brier_score_loss", (three, half), {}),
+    ("brier_score_loss", (STRINGS[a_], half), {}),
+    ("brier_score_loss", (a_ * 0, half), {}),
+    ("brier_score_loss", (a_ * 0 + 7, half), {}),
+    ("brier_score_loss", (a_, half * 3), {}),
+    ("brier_score_loss", (a_, half - 1), {}),
+    ("d2_log_loss_score", (a_ * 0, half), {}),
+    ("roc_auc_score", (a_ * 0, half), {}),
+    ("roc_auc_score", (three, half), {}),
+    ("roc_auc_score", (three, np.full((4, 3), 0.5)), {"multi_class": "ovr"}),
+    ("roc_auc_score", (three, np.full((4, 4), 0.25)), {"multi_class": "ovr"}),
+    ("roc_auc_score", (three, np.full((4, 3), 1 / 3)), {}),
+    ("roc_auc_score", (three, np.full((4, 3), 1 / 3)), {"multi_class": "ovr", "max_fpr": 0.5}),
+    ("roc_auc_score", (three, np.full((4, 3), 1 / 3)), {"multi_class": "ovo", "average": "micro"}),
+    ("roc_auc_score", (three, np.full((4, 3), 1 / 3)), {"multi_class": "ovo", "average": None}),
+    ("roc_auc_score", (three, np.full((4, 3), 1 / 3)), {"multi_class": "ovr", "labels": [0, 2, 1]}),
+    ("roc_auc_score", (three, np.full((4, 4), 1 / 4)), {"multi_class": "ovr", "labels": [0, 1, 2, 3]}),
+    ("roc_auc_score", (a_, np.array([0.1, np.nan, 0.2, 0.4])), {}),
+    ("mean_squared_error", (a_, np.array([0.1, np.inf, 0.2, 0.4])), {}),
+    ("mean_squared_error", (a_, half), {"multioutput": [1, 2]}),
+    ("mean_squared_error", (np.zeros((4, 2)), np.ones((4, 2))), {"multioutput": [1, 2, 3]}),
+    ("mean_squared_error", (np.zeros((4, 2)), np.ones((4, 3))), {}),
+    ("mean_squared_error", (half, half), {"sample_weight": np.zeros(4)}),
+    ("mean_squared_error", (STRINGS[a_], half), {}),
+    ("max_error", (np.zeros((4, 2)), np.ones((4, 2))), {}),
+    ("r2_score", (half, half), {}),
+    ("r2_score", (half, a_), {}),
+    ("r2_score", (half, a_), {"force_finite": False}),
+    ("explained_variance_score", (half, a_), {}),
+    ("r2_score", (half[:1], half[:1]), {}),
+    ("d2_tweedie_score", (half[:1], half[:1]), {}),
+    ("mean_poisson_deviance", (half - 1, half), {}),
+    ("mean_gamma_deviance", (half, half - 1), {}),
+    ("mean_tweedie_deviance", (half, half - 1), {"power": -1}),
+    ("mean_tweedie_deviance", (np.zeros((4, 2)), np.ones((4, 2))), {}),
+]
+
+
+@pytest.mark.parametrize("cut", ["in memory", "chunks"])
+@pytest.mark.parametrize(("name", "arguments", "parameters"), WRONG)
+def test_what_scikit_learn_refuses_we_refuse_in_its_words(name, arguments, parameters, cut):
+    ours, theirs = _both(name)
+    wanted = _words(theirs, *arguments, **parameters)
+    if cut == "chunks":
+        arguments = [_chunked(len(arguments[0]))(v) for v in arguments]
+    found = _words(ours, *arguments, **parameters)
+    if isinstance(wanted, Exception):
+        assert isinstance(found, ValueError | TypeError | NotImplementedError)
+        first = str(wanted).split("Got")[0].split("Please")[0].split("array of shape")[0].split("{0, 1}")[0]
+        assert first.split("{")[0].split("[")[0].strip() in str(found)
+    else:
+        _close(found, wanted)
+
+
+@pytest.mark.parametrize(("name", "arguments", "parameters"), WRONG)
+def test_warnings_are_scikit_learns(name, arguments, parameters):
+    ours, theirs = _both(name)
+    said = []
+    for function in (theirs, ours):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            try:
+                function(*arguments, **parameters)
+            except (ValueError, TypeError, NotImplementedError):
+                said.append("refused")
+                continue
+        said.append({(w.category, str(w.message).split(". ")[0]) for w in caught if w.category is not RuntimeWarning})
+    assert said[0] == said[1]
+
+
+def test_rows_that_do_not_match():
+    y, p = _data("labels")
+    message = "Found input variables with inconsistent numbers of samples"
+    for a, b in ((y[:-1], p), (da.from_array(y[:-1], chunks=50), da.from_array(p, chunks=50))):
+        with pytest.raises(ValueError, match=message):
+            metrics.accuracy_score(a, b)
+    lazy = da.from_array(y[:-1], chunks=68)
+    lazy._chunks = ((math.nan,) * 3,)
+    with pytest.raises(ValueError, match=message + r".*block 2"):
+        metrics.accuracy_score(lazy, _unknown(p))
+
+
+@pytest.mark.parametrize("name", ["accuracy_score", "mean_squared_error", "log_loss", "roc_auc_score"])
+def test_no_rows(name):
+    for empty in (np.array([]), da.from_array(np.array([]), chunks=1)):
+        with pytest.raises(ValueError, match="minimum of 1 is required"):
+            getattr(metrics, name)(empty, empty)
+
+
+def test_the_first_wrong_block_is_named():
+    y, p = _data("probability")
+    p = p.copy()
+    p[120:] = 2
+    with pytest.raises(dask_gd.DataError, match=r"greater than 1: 2.0 \(block 2\)"):
+        metrics.log_loss(_chunked(50)(y), _chunked(50)(p))
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters", "message"),
+    [
+        (
+            metrics.mean_pinball_loss,
+            {"alpha": 2},
+            "The 'alpha' parameter of mean_pinball_loss must be a float in the r",
+        ),
+        (metrics.mean_squared_error, {"multioutput": "x"}, "The 'multioutput' parameter of mean_squared_error must be"),
+        (metrics.confusion_matrix, {"normalize": "x"}, "The 'normalize' parameter of confusion_matrix must be"),
+        (metrics.mean_tweedie_deviance, {"power": 0.5}, "The 'power' parameter of mean_tweedie_deviance must be a flo"),
+        (metrics.f1_score, {"average": "x"}, "average has to be one of"),
+        (metrics.f1_score, {"zero_division": "x"}, "The 'zero_division' parameter"),
+        (metrics.fbeta_score, {"beta": -1}, "The 'beta' parameter"),
+        (metrics.roc_auc_score, {"max_fpr": 0}, "max_fpr"),
+        (metrics.roc_auc_score, {"multi_class": "x"}, "The 'multi_class' parameter"),
+    ],
+)
+def test_parameters_that_are_none(function, parameters, message):
+    with pytest.raises(ValueError, match=message):
+        function(a_, b_, **parameters)
+
+
+# -- scorers ---------------------------------------------------------------------------------------------------------
+
+
+def _models():
+    rng = np.random.default_rng(5)
+    X = rng.normal(size=(N, 4))
+    y = X @ [1.0, -1.0, 0.5, 0.0] + rng.normal(size=N)
+    counts = rng.poisson(np.exp(np.clip(y / 3, -2, 2))) + 1.0
+    labels = np.digitize(y, [-0.7, 0.7])
+    return X, {
+        "numbers": (dask_gd.PoissonRegressor().fit(X, counts), counts),
+        "binary": (dask_gd.LogisticRegression().fit(X, (y > 0).astype(int)), (y > 0).astype(int)),
+        "classes": (dask_gd.LogisticRegression().fit(X, labels), labels),
+    }
+
+
+@pytest.mark.parametrize("name", sorted(NAMED))
+def test_scorers_score_as_scikit_learns(name):
+    X, models = _models()
+    scorer, theirs = metrics.get_scorer(name), reference.get_scorer(name)
+    tried = 0
+    for model, y in models.values():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            wanted = _words(theirs, model, X, y, sample_weight=None)
+            if isinstance(wanted, Exception) or (not hasattr(model, "classes_")) != _judges_numbers(name):
+                continue
+            tried += 1
+            assert scorer(model, X, y) == pytest.approx(wanted, rel=1e-12)
+            found = scorer(model, _chunked(50)(X), _chunked(50)(y))
+        assert type(found) is float
+        assert found == pytest.approx(wanted, rel=1e-12)
+    assert tried
+    assert scorer.name == name
+    assert scorer.sign == (-1 if name.startswith("neg_") else 1)
+
+
+def _judges_numbers(name):
+    return any(part in name for part in ("error", "deviance", "variance")) or name == "r2"
+
+
+def test_scorer_names_are_scikit_learns():
+    assert metrics.get_scorer_names() == sorted(NAMED)
+    assert set(metrics.get_scorer_names()) <= set(reference.get_scorer_names())
+    with pytest.raises(ValueError, match="'nonsense' is not a valid scoring value"):
+        metrics.get_scorer("nonsense")
+    assert metrics.get_scorer(len) is len
+
+
+def test_scorers_are_values():
+    scorer = metrics.get_scorer("roc_auc")
+    again = pickle.loads(pickle.dumps(scorer))
+    assert again == scorer
+    assert hash(again) == hash(scorer)
+    assert again != metrics.get_scorer("accuracy")
+    search = clone(GridSearchCV(dask_gd.Ridge(), {"alpha": [1.0]}, scoring=scorer))
+    assert search.scoring == scorer
+    assert repr(metrics.get_scorer("neg_mean_squared_error")) == (
+        "Scorer(MeanSquaredError(multioutput='uniform_average'), sign=-1, name='neg_mean_squared_error')"
+    )
+    assert "response_method=('decision_function', 'predict_proba')" in repr(scorer)
+
+
+def test_make_scorer():
+    X, models = _models()
+    model, y = models["classes"]
+    ours = metrics.make_scorer(metrics.fbeta_score, beta=2, average=None, labels=[1])
+    theirs = reference.make_scorer(reference.fbeta_score, beta=2, average="macro", labels=[1])
+    assert ours(model, X, y)[0] == pytest.approx(theirs(model, X, y), rel=1e-12)
+    model, y = models["numbers"]
+    ours = metrics.make_scorer(metrics.mean_pinball_loss, alpha=0.9, greater_is_better=False)
+    theirs = reference.make_scorer(reference.mean_pinball_loss, alpha=0.9, greater_is_better=False)
+    assert ours(model, _chunked(50)(X), y) == pytest.approx(theirs(model, X, y), rel=1e-12)
+    assert ours.name == "mean_pinball_loss"
+    assert metrics.make_scorer(ranking.RocAuc(), response_method="predict_proba").responses == ("predict_proba",)
+    with pytest.raises(ValueError, match=r"sklearn\.metrics\.make_scorer takes other functions"):
+        metrics.make_scorer(reference.accuracy_score)
+    with pytest.raises(TypeError, match="gamma"):
+        metrics.make_scorer(metrics.f1_score, gamma=1)
+
+
+def test_the_positive_column():
+    X, models = _models()
+    model, y = models["binary"]
+    ours = metrics.make_scorer(metrics.brier_score_loss, greater_is_better=False, pos_label=0)
+    theirs = reference.make_scorer(
+        reference.brier_score_loss, greater_is_better=False, response_method="predict_proba", pos_label=0
+    )
+    for layout in (X, _chunked(60)(X)):
+        assert ours(model, layout, y) == pytest.approx(theirs(model, X, y), rel=1e-12)
+    with pytest.raises(ValueError, match="pos_label=5 is not a valid label"):
+        metrics.make_scorer(metrics.brier_score_loss, pos_label=5)(model, X, y)
+    with pytest.raises(AttributeError, match="has none of the following attributes: decision_function, predict_proba"):
+        metrics.get_scorer("roc_auc")(models["numbers"][0], X, y)
+
+
+def test_weights_of_scorers():
+    X, models = _models()
+    model, y = models["binary"]
+    weight = _weights()
+    found = metrics.get_scorer("neg_log_loss")(model, _chunked(50)(X), y, sample_weight=_chunked(50)(weight))
+    assert found == pytest.approx(reference.get_scorer("neg_log_loss")(model, X, y, sample_weight=weight), rel=1e-12)
+    with pytest.raises(TypeError, match="neg_max_error takes no sample_weight"):
+        metrics.get_scorer("neg_max_error")(model, X, y, weight)
+
+
+def test_scorers_judge_models_of_others():
+    X, models = _models()
+    y = models["binary"][1]
+    model = TheirLogisticRegression().fit(X, y)
+    for name in ("accuracy", "neg_log_loss", "roc_auc", "f1", "neg_brier_score"):
+        assert metrics.get_scorer(name)(model, X, y) == pytest.approx(
+            reference.get_scorer(name)(model, X, y), rel=1e-12
+        )
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_scikit_learns_searches_take_our_scorers(lazy):
+    X, models = _models()
+    y = models["binary"][1]
+    names = ["accuracy", "neg_log_loss", "roc_auc", "f1"]
+    data = (_chunked(50)(X), _chunked(50)(y)) if lazy else (X, y)
+    # scikit-learn's splitters index rows of a dask array; scores of ours are computed by us
+    folds = [(np.arange(N)[np.arange(N) % 3 != i], np.arange(N)[np.arange(N) % 3 == i]) for i in range(3)]
+    ours = cross_validate(
+        dask_gd.LogisticRegression(), *data, cv=folds, scoring={name: metrics.get_scorer(name) for name in names}
+    )
+    theirs = cross_validate(dask_gd.LogisticRegression(), X, y, cv=folds, scoring=names)
+    for name in names:
+        np.testing.assert_allclose(ours[f"test_{name}"], theirs[f"test_{name}"], rtol=1e-6)
+    scores = cross_val_score(dask_gd.LogisticRegression(), *data, cv=folds, scoring=metrics.get_scorer("roc_auc"))
+    np.testing.assert_allclose(scores, theirs["test_roc_auc"], rtol=1e-6)
+    search = GridSearchCV(
+        dask_gd.LogisticRegression(), {"C": [0.01, 1.0]}, cv=folds, scoring=metrics.get_scorer("neg_log_loss")
+    ).fit(*data)
+    plain = GridSearchCV(dask_gd.LogisticRegression(), {"C": [0.01, 1.0]}, cv=folds, scoring="neg_log_loss").fit(X, y)
+    np.testing.assert_allclose(search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"], rtol=1e-6)
+    assert search.best_params_ == plain.best_params_
+
+
+def test_metadata_routing():
+    import sklearn
+
+    X, models = _models()
+    y = models["binary"][1]
+    weight = _weights()
+    with sklearn.config_context(enable_metadata_routing=True):
+        scorer = metrics.get_scorer("accuracy").set_score_request(sample_weight=True)
+        model = TheirLogisticRegression().set_fit_request(sample_weight=False)
+        found = cross_val_score(model, X, y, cv=3, scoring=scorer, params={"sample_weight": weight})
+        theirs = reference.get_scorer("accuracy").set_score_request(sample_weight=True)
+        wanted = cross_val_score(model, X, y, cv=3, scoring=theirs, params={"sample_weight": weight})
+    np.testing.assert_allclose(found, wanted, rtol=1e-12)
+
+
+# -- on a cluster ----------------------------------------------------------------------------------------------------
+
+
+def test_on_a_client_as_on_one_thread(client, monkeypatch):
+    monkeypatch.setattr(ranking, "SMALL_ROWS", 50)
+    monkeypatch.setattr(exchange, "RANGE_ROWS", 40)
+    for name, kind in (("accuracy_score", "labels"), ("roc_auc_score", "probability"), ("r2_score", "numbers")):
+        y, p = (_chunked(20)(v) for v in _data(kind))
+        w = _chunked(20)(_weights())
+        alone = getattr(metrics, name)(y, p, sample_weight=w)
+        with dask.config.set(scheduler=None), client.as_current():
+            assert getattr(metrics, name)(y, p, sample_weight=w) == alone
+            assert getattr(metrics, name)(*client.persist([y, p]), sample_weight=w) == alone
+            future = client.submit(_score_inside, name, y, p, w, pure=False)
+            assert future.result(timeout=60) == alone
+
+
+def _score_inside(name, y, p, w):
+    return getattr(metrics, name)(y, p, sample_weight=w)
+
+
+@pytest.mark.timeout(180)
+def test_areas_of_large_data_leave_the_scores_where_they_are():
+    from distributed import Client, LocalCluster
+
+    n, rows = 1_000_000, 50_000
+    state = da.random.RandomState(0)
+    y = state.randint(0, 2, n, chunks=rows)
+    scores = state.normal(size=n, chunks=rows) + y
+    with dask.config.set(scheduler=None), dask.config.set({"distributed.worker.memory.terminate": False}):
+        y_here, scores_here = dask.compute(y, scores, scheduler="threads")
+        with (
+            LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+            Client(cluster) as client,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            patch.setattr(exchange, "RANGE_ROWS", 100_000)
+            came = []
+            gather = client.gather
+
+            def counted(futures, **kwargs):
+                values = gather(futures, **kwargs)
+                came.append(len(pickle.dumps(values)))
+                return values
+
+            patch.setattr(client, "gather", counted)
+            found = metrics.roc_auc_score(y, scores)
+            for _ in range(100):  # futures are given back a little later
+                held = sum(client.run(lambda dask_worker: dask_worker.state.nbytes).values())
+                if not held:
+                    break
+                time.sleep(0.05)
+        assert found == pytest.approx(reference.roc_auc_score(y_here, scores_here), rel=1e-12)
+        assert sum(came) < 64_000  # of 16 MB
+        assert not held
+
+
+def test_ranks_say_their_size():
+    ranks = Ranks.of(np.array([0, 1]), np.array([0, 1, 1, 0]), np.array([0.3, 0.1, 0.3, 0.2]), None)
+    assert len(ranks) == 3
+    assert ranks.sample(2).tolist() == [0.1, 0.3]
+    assert [len(part) for part in ranks.cut(np.array([0.1, 0.25]))] == [1, 1, 1]
