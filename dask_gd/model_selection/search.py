@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn import model_selection as sklearn_search
 from sklearn.base import clone, is_classifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection._search import _warn_or_raise_about_fit_failures
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
 from ..callbacks import watching
 from ..engine import is_dask, open_engine
@@ -155,7 +155,7 @@ class SharedSweeps:
     def _keep_search(self, shared: _Shared, outcome: SplitOutcome, first: Any, seconds: float) -> None:
         """Set the attributes of a search."""
         out = _out(self, shared, outcome.scored)
-        _warn_or_raise_about_fit_failures(out, self.error_score)  # type: ignore[attr-defined]
+        _warn_of_failures(out, self.error_score)  # type: ignore[attr-defined]
         results, metric = _results(self, shared, out)
         _warn_of_unfinished(type(self).__name__, shared, outcome)
         self.n_splits_ = shared.n_folds
@@ -283,6 +283,28 @@ def _results(search: Any, shared: _Shared, out: list[dict[str, Any]]) -> tuple[d
         return results, "score"
     search._check_refit_for_multimetric({judge.name: None for judge in shared.judges})
     return results, search.refit
+
+
+def _warn_of_failures(out: Sequence[dict[str, Any]], error_score: Any) -> None:
+    """One warning for all fits that raised, by what they raised.
+
+    Raises
+    ------
+    ValueError
+        Where all did.
+    """
+    errors = Counter(entry["fit_error"] for entry in out if entry["fit_error"] is not None)
+    if not errors:
+        return
+    told = "\n".join(f"{count} fits failed with: {error}" for error, count in errors.items())
+    failed = sum(errors.values())
+    if failed == len(out):
+        raise ValueError(f"All the {failed} fits failed: nothing was learnt of any candidate.\n{told}")
+    warnings.warn(
+        f"{failed} fits failed out of a total of {len(out)}; their scores are {error_score}.\n{told}",
+        FitFailedWarning,
+        stacklevel=5,
+    )
 
 
 def _warn_of_unfinished(name: str, shared: _Shared, outcome: SplitOutcome) -> None:
