@@ -156,7 +156,7 @@ TOOLS = {
 def test_tools_on_persisted_data(on_the_cluster, in_memory, persisted, gathered, tool, backend):
     found = run(TOOLS[tool], backend, *persisted)
     # Splitters and scorers of scikit-learn read y and predictions, log_loss nine times: never more than two columns.
-    assert max(gathered) < 2.1 * persisted[1].nbytes
+    assert max(gathered, default=0) < 2.1 * persisted[1].nbytes
     assert sum(gathered) < persisted[0].nbytes * 0.7
     np.testing.assert_allclose(found, TOOLS[tool](*in_memory), atol=2e-3)
 
@@ -166,7 +166,7 @@ def test_tools_on_persisted_data(on_the_cluster, in_memory, persisted, gathered,
 def test_tools_on_data_that_are_loaded_again_and_again(on_the_cluster, in_memory, gathered, tool, backend):
     X, y = lazy_table()
     found = run(TOOLS[tool], backend, X, y)
-    assert max(gathered) < 2.1 * y.nbytes
+    assert max(gathered, default=0) < 2.1 * y.nbytes
     np.testing.assert_allclose(found, TOOLS[tool](*in_memory), atol=2e-3)
 
 
@@ -240,8 +240,7 @@ def fit_and_listen(X, y):
 
 def test_a_process_that_cannot_see_the_cluster_says_so(on_the_cluster, persisted):
     message = re.compile(
-        r"fits failed.*RuntimeError: The data are persisted on a cluster that this process cannot see.*parallel_config\('dask'\)",
-        re.DOTALL,
+        r"fits failed.*RuntimeError: The data .* this process cannot see.*parallel_config\('dask'\)", re.DOTALL
     )
     with pytest.raises(ValueError, match=message):
         GridSearchCV(MODEL, {"C": [0.1]}, cv=2, n_jobs=2).fit(*persisted)
