@@ -45,8 +45,6 @@ class SplitProblems:
     weighted_scores: bool = False
     squares_tell: bool = False  # whether scores and fits are of the same weights and targets
     balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
-    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
-    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
 
 
 class Scored(NamedTuple):
