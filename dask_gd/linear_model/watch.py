@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..callbacks import share_done
-from ..fitting import DIVERGENCE
+from ..fitting import OUT_OF_BOUNDS
 from ..protocol import Array, Callback, Engine, Report, SearchReport
 
 AfterSweep = Callable[[Sequence[int], Sequence[Any]], None]
@@ -79,7 +79,7 @@ class SearchWatch:
             self.n_folds,
             alive,
             sum(result.converged for result in results),
-            sum(result.message == DIVERGENCE for result in results),
+            sum(result.message == OUT_OF_BOUNDS for result in results),
             len(self._outcomes),
             self._engine.n_sweeps - self._swept_before,
             time.perf_counter() - self._began,
