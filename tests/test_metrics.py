@@ -1,5 +1,6 @@
 """Metrics and scorers: scikit-learn's numbers and words, however the data are cut; one read; sums alone travel."""
 
+import inspect
 import math
 import pickle
 import time
@@ -25,6 +26,7 @@ from dask_gd import metrics
 from dask_gd.engine import Exchange, exchange, in_pairs, open_engine
 from dask_gd.kernels import Ranks
 from dask_gd.metrics import ranking
+from dask_gd.metrics.numbering import numbered
 from dask_gd.metrics.scorers import METRICS, NAMED
 
 N = 203
@@ -238,6 +240,34 @@ def test_ranks_of_any_rows_cut_anywhere(rows, cuts):
     wins = scores[y == 1][:, None] - scores[y == 0]
     pairs = weight[y == 1][:, None] * weight[y == 0] * ((wins > 0) + 0.5 * (wins == 0))
     assert metric.value(total) == pytest.approx(pairs.sum() / (positive * negative), rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
+@pytest.mark.parametrize(("name", "parameters", "kind"), CASES, ids=IDS)
+def test_metrics_of_class_numbers(name, parameters, kind):
+    hashable = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
+    metric = METRICS[getattr(metrics, name)](**hashable)
+    y, predicted = _data(kind)
+    classes = np.unique(y)
+    if len(classes) > 3:
+        return
+    same = numbered(metric, classes)
+    if same is None:  # a label that does not occur, or one that is positive for what it is
+        assert {"labels", "pos_label"} & set(parameters) or name == "brier_score_loss"
+        return
+    if predicted.ndim == 1 and predicted.dtype == y.dtype:
+        predicted = np.searchsorted(classes, predicted)
+    found = same.value(same.sums(np.searchsorted(classes, y), predicted, None))
+    _close(found, metric.value(metric.sums(*_data(kind), None)))
+
+
+def test_labels_that_have_no_number():
+    classes = np.array(["no", "yes"])
+    assert numbered(METRICS[metrics.f1_score](), classes) is None
+    assert numbered(METRICS[metrics.f1_score](pos_label="yes"), classes).pos_label == 1
+    assert numbered(METRICS[metrics.brier_score_loss](), classes) is None
+    assert numbered(METRICS[metrics.log_loss](labels=("no", "yes")), classes).labels == (0, 1)
+    assert numbered(METRICS[metrics.confusion_matrix](labels=("no", "perhaps")), classes) is None
 
 
 # -- one read --------------------------------------------------------------------------------------------------------
@@ -745,3 +775,15 @@ def test_ranks_say_their_size():
     assert len(ranks) == 3
     assert ranks.sample(2).tolist() == [0.1, 0.3]
     assert [len(part) for part in ranks.cut(np.array([0.1, 0.25]))] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", sorted(set(metrics.__all__) - {"Metric", "Scorer", "get_scorer_names"}))
+def test_public_functions_are_documented(name):
+    doc = getattr(metrics, name).__doc__
+    for section in ("Parameters", "Returns", "Raises", "Examples"):
+        assert f"{section}\n" in doc
+        assert f"{'-' * len(section)}\n" in doc
+    for parameter in inspect.signature(getattr(metrics, name)).parameters.values():
+        stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        assert f"{stars}{parameter.name}" in doc, parameter
+    assert "{" + "weight" + "}" not in doc
