@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..fitting import run_job
 from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, Judged, Squares
 from ..lockstep import SplitJob, run_in_lockstep
 from ..objective import Landmark, Model, Objective
@@ -92,9 +93,7 @@ def solve_splits(
     chosen = search.choose(found)
     refit = None
     if chosen is not None:
-        (refit,) = run_in_lockstep([_job(data, search.problems[chosen], EVERYTHING, callbacks)], engine, search.n_folds)
-        if isinstance(refit, Exception):
-            raise refit
+        refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, callbacks, None), engine)
     return SplitOutcome(found, refit, time.perf_counter() - chosen_at, engine.n_sweeps - before)
 
 

@@ -77,6 +77,7 @@ class SharedSweeps:
             The cluster failed for good.
         """
         self._validate_params()  # type: ignore[attr-defined]
+        X = X if hasattr(X, "shape") else np.asarray(X)
         shared = self._shared(X, y, params)
         if shared is not None:
             try:
