@@ -301,6 +301,36 @@ def test_every_chunk_is_read_once(name, parameters, kind, monkeypatch):
     assert loads.count == 5 * (2 + len(given))
 
 
+def test_every_chunk_is_read_once_to_learn_its_length():
+    y, predicted = _data("probability")
+    for lengths in ("predictions", "both, other chunks"):
+        loads = Loads()
+        lazy = loads.array(predicted, 50)
+        lazy._chunks = ((math.nan,) * 5,)
+        true, n_chunks = y, 5
+        if lengths != "predictions":
+            true, n_chunks = loads.array(y, 40), 11
+            true._chunks = ((math.nan,) * 6,)
+        assert metrics.roc_auc_score(true, lazy) == pytest.approx(reference.roc_auc_score(y, predicted), rel=1e-12)
+        assert loads.count == n_chunks
+
+
+def test_targets_in_column_chunks():
+    y, predicted = _data("targets")
+    found = metrics.r2_score(da.from_array(y, chunks=(50, 1)), da.from_array(predicted, chunks=(60, 1)))
+    assert found == pytest.approx(reference.r2_score(y, predicted), rel=1e-12)
+
+
+def test_arrays_of_other_libraries():
+    xp = pytest.importorskip("array_api_strict")
+    y, predicted = _data("probability")
+    wanted = reference.log_loss(y, predicted, sample_weight=_weights())
+    given = [xp.asarray(v) for v in (y, predicted, _weights())]
+    assert metrics.log_loss(*given[:2], sample_weight=given[2]) == pytest.approx(wanted, rel=1e-12)
+    lazy = _chunked(50)(predicted)
+    assert metrics.log_loss(given[0], lazy, sample_weight=given[2]) == pytest.approx(wanted, rel=1e-12)
+
+
 def test_a_scorer_reads_X_once():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(N, 3)), rng.integers(0, 2, N)
