@@ -24,7 +24,7 @@ from dask_gd import metrics
 from dask_gd.engine import Exchange, exchange, in_pairs, open_engine
 from dask_gd.kernels import Ranks
 from dask_gd.metrics import ranking
-from dask_gd.metrics.numbering import numbered
+from dask_gd.metrics.checks import encode
 from dask_gd.metrics.scorers import METRICS
 
 
@@ -115,32 +115,16 @@ def test_ranks_of_any_rows_cut_anywhere(rows, cuts):
     assert metric.value(total) == pytest.approx(pairs.sum() / (positive * negative), rel=1e-12)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
-@pytest.mark.parametrize(("name", "parameters", "kind"), CASES, ids=IDS)
-def test_metrics_of_class_numbers(name, parameters, kind):
-    hashable = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
-    metric = METRICS[getattr(metrics, name)](**hashable)
-    y, predicted = data(kind)
-    classes = np.unique(y)
-    if len(classes) > 3:
-        return
-    same = numbered(metric, classes)
-    if same is None:  # a label that does not occur, or one that is positive for what it is
-        assert {"labels", "pos_label"} & set(parameters) or name == "brier_score_loss"
-        return
-    if predicted.ndim == 1 and predicted.dtype == y.dtype:
-        predicted = np.searchsorted(classes, predicted)
-    found = same.value(same.sums(np.searchsorted(classes, y), predicted, None))
-    close(found, metric.value(metric.sums(*data(kind), None)))
-
-
-def test_labels_that_have_no_number():
-    classes = np.array(["no", "yes"])
-    assert numbered(METRICS[metrics.f1_score](), classes) is None
-    assert numbered(METRICS[metrics.f1_score](pos_label="yes"), classes).pos_label == 1
-    assert numbered(METRICS[metrics.brier_score_loss](), classes) is None
-    assert numbered(METRICS[metrics.log_loss](labels=("no", "yes")), classes).labels == (0, 1)
-    assert numbered(METRICS[metrics.confusion_matrix](labels=("no", "perhaps")), classes) is None
+@pytest.mark.parametrize("count", [1, 2, 8, 9, 30, 100])
+@pytest.mark.parametrize("dtype", ["U5", "i8", "u1", "i1", "f4", "f8", "?"])
+def test_labels_are_numbered_in_their_order(count, dtype, rng):
+    values = rng.integers(0, count, 500)
+    values = values.astype(dtype) if dtype[0] in "Uu?" else (values - 9).astype(dtype)
+    for labels_of in (values, values[::-1], values[:1]):
+        labels, codes = encode(labels_of)
+        wanted, numbers = np.unique(labels_of, return_inverse=True)
+        np.testing.assert_array_equal(labels, wanted)
+        np.testing.assert_array_equal(codes, numbers)
 
 
 # -- one read --------------------------------------------------------------------------------------------------------
