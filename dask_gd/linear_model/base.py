@@ -25,13 +25,17 @@ from .start import CONSTANT_MODEL, Start
 SOLVER_NAMES = ("auto", *(name for name in SOLVERS if name != "gd"))
 
 
-class ModelBase(BaseEstimator):
-    """Takes CSR matrices, and shows how its fit went."""
+class SparseTag(BaseEstimator):
+    """Takes CSR matrices."""
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+class ModelBase(SparseTag):
+    """Shows how its fit went."""
 
     def plot_history(self, ax: Any = None) -> Any:
         """Draw the objective and the gradient norm of every iteration; needs Matplotlib, the extra ``plot``.
