@@ -162,8 +162,8 @@ class PrintReports(Watcher):
 
 def _of_search(report: SearchReport) -> str:
     """Where a search stands, in words."""
-    refitting = report.stage == "refit"
-    alive = 0 if refitting else report.alive
+    of_all = {"pilots": "pilot under way", "refit": "refit under way"}.get(report.stage)
+    alive = 0 if of_all else report.alive
     counts = {
         "alive": alive,
         "waiting": report.n_fits - report.over - alive,
@@ -171,7 +171,7 @@ def _of_search(report: SearchReport) -> str:
         "diverged": report.diverged,
         "unfinished": report.over - report.converged - report.diverged,
     }
-    parts = [f"{number} {name}" for name, number in counts.items() if number] + ["refit under way"] * refitting
+    parts = [f"{number} {name}" for name, number in counts.items() if number] + ([of_all] if of_all else [])
     best = "" if report.best_score is None else f"  best score {report.best_score:.4g}"
     sweeps = f"{report.n_sweeps} sweep{'s' if report.n_sweeps > 1 else ''}"
     return f"{report.n_candidates} x {report.n_folds} fits: {', '.join(parts)}{best}  {sweeps} {report.seconds:.1f} s"

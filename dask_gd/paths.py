@@ -150,7 +150,7 @@ def with_squares(objective: Objective, squares: Squares) -> Objective:
 
 
 def held_out_errors(objective: Objective, penalties: Sequence[ElasticNet], folds: FoldSums) -> Array:
-    """(penalties, folds) mean squared errors of the rows of each fold, whose squares are given, under the path of all others."""
+    """(penalties, folds) mean squared errors of each fold, whose squares are given, under the path of all others."""
     errors = np.full((len(penalties), len(folds.parts)), np.nan)
     for number, test in enumerate(folds.parts):
         train = folds.without(number)

@@ -326,7 +326,7 @@ class SearchReport(NamedTuple):
     stage: str  # what the sweep was for: "first sweep", "pilots", "fits", "scores" or "refit"; "done" at the end
     n_candidates: int
     n_folds: int
-    alive: int  # fits that share the next sweep
+    alive: int  # fits that share the next sweep; of the pilots and the refit 1, which is not one of the others
     converged: int
     diverged: int
     over: int  # those two, and the fits that failed or stopped before their minimum
@@ -337,7 +337,7 @@ class SearchReport(NamedTuple):
 
     @property
     def n_fits(self) -> int:
-        """Fits to splits; the refit is not one of them."""
+        """Fits to splits; those to all rows are more."""
         return self.n_candidates * self.n_folds
 
 

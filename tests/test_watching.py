@@ -85,17 +85,19 @@ def test_one_report_a_sweep():
     assert seconds == sorted(seconds)
 
 
-def test_pilots_come_first_and_the_others_wait():
+def test_a_pilot_comes_first_and_the_others_wait():
     with Searches() as told:
-        LogisticRegressionCV(Cs=[0.01, 0.1, 1.0, 10.0], cv=3, scoring="neg_log_loss").fit(X, LABELS)
+        model = LogisticRegressionCV(Cs=[0.01, 0.1, 1.0, 10.0], cv=3, scoring="neg_log_loss").fit(X, LABELS)
     pilots = [report for report in told.reports if report.stage == "pilots"]
     fits = [report for report in told.reports if report.stage == "fits"]
-    assert pilots[0].alive == 3
-    assert (pilots[-1].alive, pilots[-1].over) == (0, 3)
-    assert pilots[-1].done == pytest.approx(3 / 13)
+    assert {(report.alive, report.over) for report in pilots} == {(1, 0)}
+    assert pilots[-1].done == pytest.approx(1 / 14)  # one of twelve fits, the pilot and the refit
     assert fits[0].alive + fits[0].over == 12
-    assert told.reports[-1].converged == 12
-    assert told.reports[-1].best_score < 0  # the sign of the score, as the search has it
+    last = told.reports[-1]
+    assert (last.converged, last.n_sweeps) == (12, model.n_sweeps_)
+    assert last.best_score < 0  # the sign of the score, as the search has it
+    shares = [report.done for report in told.reports]
+    assert shares == sorted(shares)
 
 
 def test_fits_that_diverge_are_counted():

@@ -11,8 +11,8 @@ from .loss import LossKernel
 from .moments import Moments, MomentsKernel
 from .ranks import Area, Ranks, merge_ranks
 from .sample import Sample, SampleKernel
-from .score import Accuracy, Explained, ScoreKernel, ScoreSums
-from .splits import CLASS_NUMBER, HeldOutKernel, JudgedModel, Split, SplitLossKernel, WithoutKernel
+from .score import Accuracy, Explained, ScoreKernel, ScoreSums, squared_errors
+from .splits import CLASS_NUMBER, HeldOutKernel, JudgedModel, Split, SplitLossKernel, Unjudged, WithoutKernel
 from .spread import Spread, SpreadKernel
 from .squares import Squares, SquaresKernel
 from .together import Together
@@ -53,7 +53,9 @@ __all__ = [
     "SquaresKernel",
     "TargetSquaresKernel",
     "Together",
+    "Unjudged",
     "WithoutKernel",
     "merge_ranks",
+    "squared_errors",
     "whole",
 ]

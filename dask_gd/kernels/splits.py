@@ -13,7 +13,7 @@ import numpy as np
 
 from ..arrays import alike, numpy_dtype
 from ..protocol import Array, Block, Kernel, Points, PointSums, Sums
-from .folds import EVERYTHING, FoldSums, fold_pieces, plus
+from .folds import EVERYTHING, fold_pieces, plus
 from .loss import LossKernel
 from .rows import take_block
 
@@ -126,6 +126,27 @@ class JudgedModel(NamedTuple):
     fold: int
 
 
+class Unjudged(NamedTuple):
+    """A metric has no value on some rows: the first block of these, and why."""
+
+    block: int
+    why: str
+
+
+class Verdicts(NamedTuple):
+    """The sums of each metric of each model, or that it has none; None where no row was seen."""
+
+    parts: tuple[Any, ...]
+
+    def __add__(self, other: Verdicts) -> Verdicts:  # type: ignore[override]
+        return Verdicts(tuple(_joined(a, b) for a, b in zip(self.parts, other.parts, strict=True)))
+
+
+def _joined(a: Any, b: Any) -> Any:
+    refused = [part for part in (a, b) if isinstance(part, Unjudged)]
+    return min(refused) if refused else plus(a, b)
+
+
 @dataclass(frozen=True)
 class HeldOutKernel:
     """What metrics make of models on the rows of their test folds, and if wanted (``train``) on those they trained on.
@@ -139,7 +160,7 @@ class HeldOutKernel:
     weighted: bool = False
     name: str = "score"
 
-    def __call__(self, block: Block) -> FoldSums:
+    def __call__(self, block: Block) -> Verdicts:
         sides = 2 if self.train else 1
         found: list[Any] = [None] * (sides * sum(len(model.metrics) for model in self.models))
         for fold, piece in fold_pieces(block):
@@ -156,9 +177,12 @@ class HeldOutKernel:
                 eta = next(margins)
                 predicted = {name: respond(eta) for name, respond in model.responses.items()}
                 for j, (metric, name) in enumerate(model.metrics, start if tested else start + len(model.metrics)):
-                    sums = metric.sums(numbers if name == CLASS_NUMBER else y, predicted[name], weight)
-                    found[j] = plus(found[j], sums)
-        return FoldSums(tuple(found))
+                    try:
+                        sums: Any = metric.sums(numbers if name == CLASS_NUMBER else y, predicted[name], weight)
+                    except (ValueError, TypeError) as error:  # an error would stop all other models too
+                        sums = Unjudged(block.index, str(error))
+                    found[j] = _joined(found[j], sums)
+        return Verdicts(tuple(found))
 
     def _margins(self, piece: Block, fold: int) -> Iterator[Any]:
         """Those of each model that is judged on a fold, all from one product."""

@@ -158,6 +158,12 @@ class SharedSweeps:
         """Set the attributes of a search."""
         out = _out(self, shared, outcome.scored)
         _warn_of_failures(out, self.error_score)  # type: ignore[attr-defined]
+        for why in outcome.scored.refusals:
+            warnings.warn(
+                f"Scoring failed. The score on such a test part is set to {self.error_score}. {why}",  # type: ignore[attr-defined]
+                UserWarning,
+                stacklevel=4,
+            )
         results, metric = _results(self, shared, out)
         _warn_of_unfinished(type(self).__name__, shared, outcome)
         self.n_splits_ = shared.n_folds
@@ -262,9 +268,9 @@ def _out(search: Any, shared: _Shared, outcome: Scored) -> list[dict[str, Any]]:
                 if isinstance(fit, Exception):
                     error = fit
                 else:
-                    signs = np.array([judge.sign for judge in shared.judges])
-                    tests = signs * outcome.test_scores[number, fold]
-                    trains = tests if outcome.train_scores is None else signs * outcome.train_scores[number, fold]
+                    tests = _signed(outcome.test_scores[number, fold], shared, search, outcome)
+                    if outcome.train_scores is not None:
+                        trains = _signed(outcome.train_scores[number, fold], shared, search, outcome)
             if error is not None and search.error_score == "raise":
                 raise error
             entry = {
@@ -279,6 +285,14 @@ def _out(search: Any, shared: _Shared, outcome: Scored) -> list[dict[str, Any]]:
             out.append(entry)
         number += candidate.problem is not None
     return out
+
+
+def _signed(scores: Array, shared: _Shared, search: Any, outcome: Scored) -> Array:
+    """The greater the better; ``error_score`` where a metric has no value."""
+    if outcome.refusals and search.error_score == "raise":
+        raise ValueError(outcome.refusals[0])
+    signed = scores * np.array([judge.sign for judge in shared.judges])
+    return np.where(np.isnan(signed), search.error_score, signed) if outcome.refusals else signed
 
 
 def _results(search: Any, shared: _Shared, out: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
