@@ -45,8 +45,12 @@ class SplitProblems:
     weighted_scores: bool = False
     squares_tell: bool = False  # whether scores and fits are of the same weights and targets
     balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
-    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
-    balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
+    untested: int = 0  # numbers after those of the folds, of rows that are only trained on
+
+    @property
+    def n_parts(self) -> int:
+        """How many numbers rows have."""
+        return self.n_folds + self.untested
 
 
 class Scored(NamedTuple):
@@ -82,11 +86,11 @@ def solve_splits(
         What is wrong with the data.
     """
     before = engine.n_sweeps
-    data = _look(engine, search, n_features)
+    data = look(engine, search, n_features)
     began = time.perf_counter()
     fits = _fit_all(engine, search, data, callbacks)
     scored = time.perf_counter()
-    tests, trains = _scores(engine, search, data, fits)
+    tests, trains = scores_of(engine, search, data, fits)
     chosen_at = time.perf_counter()
     rows = np.array([0 if part is None else part.moments.n_rows for part in data.folds.parts])
     found = Scored(fits, tests, trains, rows, scored - began, chosen_at - scored)
@@ -106,13 +110,21 @@ class _Data(NamedTuple):
     classes: Array | None
     balance: dict[Any, float] | None  # class weights that balance all rows, where they are for every split
 
+    @property
+    def fits_at_once(self) -> int:
+        """How many may share a sweep."""
+        first = self.firsts[EVERYTHING]
+        assert isinstance(first, First)
+        width = len(first.moments.mean) * (1 if self.classes is None else len(self.classes))
+        return max(MOST_COEFFICIENTS // max(width, 1), 1)
 
-def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
+
+def look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
     """The first sweep, fold by fold; labels become numbers."""
     extent = engine.extent
     looks = looking(search.problems, n_features, extent)
     kernel = next(looks)
-    folds = engine.sweep(FoldKernel(kernel, search.n_folds))
+    folds = engine.sweep(FoldKernel(kernel, search.n_parts))
     whole = folds.without(EVERYTHING)
     try:
         looks.send((whole, engine.cost))
@@ -141,17 +153,20 @@ def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
     return _Data(extent, folds, firsts, labels.classes, balance)
 
 
-def _job(
-    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...] = (), neighbour: Any = None
+def split_job(
+    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...] = (), neighbour: Any = None, **leg: Any
 ) -> SplitJob:
-    return SplitJob(_fitting(data, problem, fold, callbacks, neighbour), fold)
+    """A fit to the training rows of a split; ``leg``: ``pause`` and ``until`` of :func:`fitting`."""
+    return SplitJob(_fitting(data, problem, fold, callbacks, neighbour, **leg), fold)
 
 
-def _fitting(data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...], neighbour: Any) -> Job:
+def _fitting(
+    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...], neighbour: Any, **leg: Any
+) -> Job:
     first, weights = _balanced(data, problem, fold)
     return (
         yield from fitting(
-            problem, data.extent, first, data.classes, callbacks, class_weight=weights, neighbour=neighbour
+            problem, data.extent, first, data.classes, callbacks, class_weight=weights, neighbour=neighbour, **leg
         )
     )
 
@@ -182,9 +197,9 @@ def _fit_all(engine: Engine, search: SplitProblems, data: _Data, callbacks: tupl
     def run(numbers: Sequence[int], neighbours: dict[tuple[int, int], Neighbour]) -> None:
         places = [(number, fold) for number in numbers for fold in range(n_folds)]
         jobs = [
-            _job(data, problems[number], fold, callbacks, neighbours.get((number, fold))) for number, fold in places
+            split_job(data, problems[number], fold, callbacks, neighbours.get((number, fold))) for number, fold in places
         ]
-        for (number, fold), outcome in zip(places, run_in_lockstep(jobs, engine, n_folds), strict=True):
+        for (number, fold), outcome in zip(places, run_in_lockstep(jobs, engine, search.n_parts), strict=True):
             found[number][fold] = outcome
 
     pilots = _pilots(problems, data)
@@ -192,10 +207,7 @@ def _fit_all(engine: Engine, search: SplitProblems, data: _Data, callbacks: tupl
     if pilots:
         run(list(pilots), {})
         neighbours = _neighbours(engine, search, data, pilots, found)
-    first = data.firsts[EVERYTHING]
-    assert isinstance(first, First)
-    width = max(len(first.moments.mean) * (1 if data.classes is None else len(data.classes)), 1)
-    at_once = max(MOST_COEFFICIENTS // (width * n_folds), 1)
+    at_once = max(data.fits_at_once // n_folds, 1)
     rest = [number for number in range(len(problems)) if number not in pilots]
     for start in range(0, len(rest), at_once):
         run(rest[start : start + at_once], neighbours)
@@ -233,7 +245,7 @@ def _neighbours(
         (pilot, fold) for pilot in pilots for fold in range(search.n_folds) if isinstance(found[pilot][fold], Outcome)
     ]
     jobs = [SplitJob(_curving(data, search.problems[i], fold, found[i][fold].result), fold) for i, fold in places]
-    curved = run_in_lockstep(jobs, engine, search.n_folds)
+    curved = run_in_lockstep(jobs, engine, search.n_parts)
     neighbours = {}
     for (pilot, fold), sums in zip(places, curved, strict=True):
         result = found[pilot][fold].result
@@ -268,7 +280,7 @@ def _curving(data: _Data, problem: Problem, fold: int, result: Result) -> Job:
     return sums.parts[0]
 
 
-def _scores(engine: Engine, search: SplitProblems, data: _Data, fits: list[list[Any]]) -> tuple[Array, Array | None]:
+def scores_of(engine: Engine, search: SplitProblems, data: _Data, fits: list[list[Any]]) -> tuple[Array, Array | None]:
     """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed."""
     shape = (len(search.problems), search.n_folds, search.n_metrics)
     tests, trains = np.full(shape, np.nan), np.full(shape, np.nan) if search.train_scores else None
