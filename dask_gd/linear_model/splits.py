@@ -197,7 +197,8 @@ def _fit_all(engine: Engine, search: SplitProblems, data: _Data, callbacks: tupl
     def run(numbers: Sequence[int], neighbours: dict[tuple[int, int], Neighbour]) -> None:
         places = [(number, fold) for number in numbers for fold in range(n_folds)]
         jobs = [
-            split_job(data, problems[number], fold, callbacks, neighbours.get((number, fold))) for number, fold in places
+            split_job(data, problems[number], fold, callbacks, neighbours.get((number, fold)))
+            for number, fold in places
         ]
         for (number, fold), outcome in zip(places, run_in_lockstep(jobs, engine, search.n_parts), strict=True):
             found[number][fold] = outcome

@@ -12,7 +12,6 @@ import numpy as np
 from sklearn import model_selection as sklearn_search
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection._search import _warn_or_raise_about_fit_failures
 
 from ..callbacks import watching
 from ..engine import open_engine
@@ -23,6 +22,7 @@ from ..linear_model.folds import fold_numbers_of
 from ..linear_model.splits import Scored, SharedLabelsError, SplitOutcome, SplitProblems, solve_splits
 from ..linear_model.start import start_of
 from ..protocol import Array, Result
+from .failures import warn_of_failures
 from .scoring import Judge, judges_of
 
 NAMED = 5  # candidates that a warning names
@@ -37,7 +37,7 @@ class _Candidate(NamedTuple):
     error: Exception | None
 
 
-class _Shared(NamedTuple):
+class Shared(NamedTuple):
     """A search whose fits can share sweeps."""
 
     parameters: list[dict[str, Any]]
@@ -87,7 +87,7 @@ class SharedSweeps:
         self.n_sweeps_ = None
         return super().fit(X, y, **params)  # type: ignore[misc]
 
-    def _shared(self, X: Any, y: Any, params: dict[str, Any]) -> _Shared | None:
+    def _shared(self, X: Any, y: Any, params: dict[str, Any]) -> Shared | None:
         """The search, where its fits can share sweeps."""
         from sklearn import get_config
 
@@ -106,13 +106,13 @@ class SharedSweeps:
         if folds is None:
             return None
         parameters = self._parameters()
-        candidates = [_candidate(estimator, some, y) for some in parameters]
+        candidates = [candidate_of(estimator, some, y) for some in parameters]
         for candidate in candidates:
             if not all(judge.can_judge(candidate.estimator) for judge in judges):
                 return None
-        return _Shared(parameters, candidates, judges, *folds) if candidates else None
+        return Shared(parameters, candidates, judges, *folds) if candidates else None
 
-    def _fit_shared(self, shared: _Shared, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
+    def _fit_shared(self, shared: Shared, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
         raised = [candidate.error for candidate in shared.candidates if candidate.error is not None]
         if raised and (self.error_score == "raise" or len(raised) == len(shared.candidates)):  # type: ignore[attr-defined]
             raise raised[0]
@@ -141,10 +141,10 @@ class SharedSweeps:
             self.best_estimator_._look_back(X, y, offset)
         return self
 
-    def _keep_search(self, shared: _Shared, outcome: SplitOutcome, first: Any, seconds: float) -> None:
+    def _keep_search(self, shared: Shared, outcome: SplitOutcome, first: Any, seconds: float) -> None:
         """Set the attributes of a search."""
-        out = _out(self, shared, outcome.scored)
-        _warn_or_raise_about_fit_failures(out, self.error_score)  # type: ignore[attr-defined]
+        out = out_of(self, shared, outcome.scored)
+        warn_of_failures(out, self.error_score)  # type: ignore[attr-defined]
         results, metric = _results(self, shared, out)
         _warn_of_unfinished(type(self).__name__, shared, outcome)
         self.n_splits_ = shared.n_folds
@@ -173,7 +173,7 @@ class SharedSweeps:
         self.n_sweeps_ = outcome.n_sweeps
 
 
-def _candidate(estimator: Any, parameters: dict[str, Any], y: Any) -> _Candidate:
+def candidate_of(estimator: Any, parameters: dict[str, Any], y: Any) -> _Candidate:
     own = clone(estimator).set_params(**clone(parameters, safe=False))
     try:
         return _Candidate(own, own._problem(y, start_of(own, None, None)), None)
@@ -217,20 +217,20 @@ def _is_multimetric(scoring: Any) -> bool:
     return isinstance(scoring, (list, tuple, set, dict))
 
 
-def _choose(search: Any, shared: _Shared, outcome: Scored) -> int | None:
+def _choose(search: Any, shared: Shared, outcome: Scored) -> int | None:
     """Among the problems the number of the one to fit to all rows; None: none is wanted."""
     if not search.refit:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come when the results are kept
-        results, metric = _results(search, shared, _out(search, shared, outcome))
+        results, metric = _results(search, shared, out_of(search, shared, outcome))
     best = search._select_best_index(search.refit, metric, results)
     if shared.candidates[best].problem is None:
         raise ValueError(f"The candidate chosen by refit could not be fitted: {shared.candidates[best].error}")
     return sum(candidate.problem is not None for candidate in shared.candidates[:best])
 
 
-def _out(search: Any, shared: _Shared, outcome: Scored) -> list[dict[str, Any]]:
+def out_of(search: Any, shared: Shared, outcome: Scored) -> list[dict[str, Any]]:
     """What scikit-learn's own loop would have put down of each fit."""
     out = []
     fits = max(sum(c.problem is not None for c in shared.candidates) * shared.n_folds, 1)
@@ -265,7 +265,7 @@ def _out(search: Any, shared: _Shared, outcome: Scored) -> list[dict[str, Any]]:
     return out
 
 
-def _results(search: Any, shared: _Shared, out: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
+def _results(search: Any, shared: Shared, out: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
     """``cv_results_``, and the metric that ranks for the refit."""
     results = search._format_results(shared.parameters, shared.n_folds, out)
     if not _is_multimetric(search.scoring):
@@ -274,7 +274,7 @@ def _results(search: Any, shared: _Shared, out: list[dict[str, Any]]) -> tuple[d
     return results, search.refit
 
 
-def _warn_of_unfinished(name: str, shared: _Shared, outcome: SplitOutcome) -> None:
+def _warn_of_unfinished(name: str, shared: Shared, outcome: SplitOutcome) -> None:
     """One warning for all candidates that did not converge, which names the first of them."""
     messages: dict[str, list[str]] = {}
     number = 0
