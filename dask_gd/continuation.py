@@ -73,6 +73,7 @@ def minimising_with_scale(
     result = (yield from minimising(objective, [near], callbacks, dtype=dtype))[0]
     if not result.converged:
         result = yield from _scale_from_above(objective, near, callbacks, dtype)
+        result = result._replace(exhausted=True)  # each of the scales had its max_iter
     return [result]
 
 

@@ -26,6 +26,7 @@ class Leg(NamedTuple):
 
     outcome: Any  # an Outcome, or the error that stopped it
     over: bool  # whether nothing would come of more iterations
+    until: int | None  # where it was taken to
 
     @property
     def iterations(self) -> int:
@@ -82,21 +83,26 @@ class Rungs:
                 leg = {"pause": pause, "until": until}
                 jobs.append(split_job(self.data, due[name, fold], fold, self.callbacks, **leg))
             for key, outcome in zip(some, run_in_lockstep(jobs, self.engine, self.n_parts), strict=True):
-                self._legs[key] = self._joined(key, outcome)
+                self._legs[key] = self._joined(key, outcome, until)
         return [[self._legs[name, fold] for fold in range(search.n_folds)] for name in names]
+
+    @property
+    def test_rows(self) -> Array:
+        """(folds,) how many there are."""
+        return np.array([0 if part is None else part.moments.n_rows for part in self.data.folds.parts])
 
     def _is_due(self, name: Hashable, fold: int, until: int | None) -> bool:
         leg = self._legs.get((name, fold))
-        return leg is None or not (leg.over or until is None or leg.iterations >= until)
+        return leg is None or not (leg.over or leg.until is None or until is None or leg.until >= until)
 
     def _result(self, name: Hashable, fold: int) -> Result:
         result: Result = self._legs[name, fold].outcome.result
         return result
 
-    def _joined(self, key: tuple[Hashable, int], outcome: Any) -> Leg:
+    def _joined(self, key: tuple[Hashable, int], outcome: Any, until: int | None) -> Leg:
         """A leg, with what came before it."""
         if not isinstance(outcome, Outcome):
-            return Leg(outcome, True)
+            return Leg(outcome, True, until)
         result = outcome.result
         if key in self._legs:
             before = self._result(*key)
@@ -104,7 +110,7 @@ class Rungs:
             if before.pause is not None:
                 history = {name: np.concatenate([before.history[name], history[name]]) for name in history}
             result = result._replace(history=history, n_sweeps=before.n_sweeps + result.n_sweeps)
-        return Leg(outcome._replace(result=result), not result.exhausted)
+        return Leg(outcome._replace(result=result), not result.exhausted, until)
 
     def scores(self, search: SplitProblems, legs: Iterable[Sequence[Leg]]) -> tuple[Array, Array | None]:
         """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed."""

@@ -107,7 +107,8 @@ def given(**values: Any) -> dict[str, Any]:
 
 def learn(model: Any, X: Any, y: Any, weight: Any, offset: Any, classes: Array | None) -> None:
     """One call of ``partial_fit``."""
-    model.partial_fit(X, y, **given(classes=classes, sample_weight=weight, offset=offset))
+    with np.errstate(all="ignore"):  # a model that diverges has no score
+        model.partial_fit(X, y, **given(classes=classes, sample_weight=weight, offset=offset))
 
 
 def is_own(estimator: Any) -> bool:

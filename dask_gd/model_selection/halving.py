@@ -9,7 +9,6 @@ from functools import partial
 from inspect import signature
 from typing import Any
 
-import numpy as np
 from sklearn import model_selection as sklearn_search
 from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
@@ -159,9 +158,8 @@ class _Climb:
         judging = time.perf_counter()
         tests, trains = self.rungs.scores(search, legs)
         self._note(legs, [parameters[i] for i in stated])
-        rows = np.array([0 if part is None else part.moments.n_rows for part in self.rungs.data.folds.parts])
         fits = [[leg.outcome for leg in row] for row in legs]
-        scored = Scored(fits, tests, trains, rows, judging - began, time.perf_counter() - judging)
+        scored = Scored(fits, tests, trains, self.rungs.test_rows, judging - began, time.perf_counter() - judging)
         out = out_of(owner, shared._replace(parameters=parameters, candidates=candidates), scored)
         warn_of_failures(out, owner.error_score)
         self.parameters += parameters

@@ -29,6 +29,8 @@ from .scoring import judges_of
 from .search import NAMED, WORTH_SPREADING, candidate_of, judged
 from .train_test import fold_of_test
 
+MOST_HELD = 2**24  # numbers of test rows times models, from scores whose sums hold them
+
 
 class Finish(NamedTuple):
     """What came of a race."""
@@ -37,6 +39,7 @@ class Finish(NamedTuple):
     errors: dict[int, Exception]  # by model
     diverged: tuple[int, ...]
     best: int
+    budget: int  # of the refit
     refit: Any  # an Outcome, or a fitted estimator; None: none was wanted
     refit_seconds: float
     n_sweeps: int | None
@@ -244,7 +247,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
     ) -> tuple[Finish, Any, Any]:
         """All fits in the same sweeps."""
         X, y, sample_weight, offset = data
-        judges = judges_of(self.scoring, self.estimator)
+        judges = judges_of(self.scoring, self.estimator, bounded=False)
         if judges is None or len(judges) != 1 or isinstance(self.scoring, (list, tuple, set, dict)):
             raise ValueError(
                 f"scoring={self.scoring!r} is no single score that sweeps can share: use one of "
@@ -287,6 +290,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
                 n_features=first.n_features_in_,
                 max_iter=self.max_iter,
                 sign=judges[0].sign,
+                bounded=getattr(judges[0].metric, "bounded", True),
                 refit=bool(self.refit),
                 callbacks=callbacks,
             )
@@ -303,8 +307,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
         best = None
         if finish.refit is not None:
             best = clone(candidates[finish.best].estimator)
-            iterations = _budget_of(finish, self.max_iter)
-            best.set_params(max_iter=iterations)
+            best.set_params(max_iter=finish.budget)
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(first, name):
                     setattr(best, name, getattr(first, name))
@@ -335,7 +338,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
         standings = race.run(learners.advance, lambda models: learners.scores(models, scorer, judged_by))
         _raise_if_all(learners.errors, parameters)
         able = [standing for standing in standings if standing.model not in learners.errors]
-        finish = Finish(standings, learners.errors, (), winner(able), None, 0.0, None)
+        finish = Finish(standings, learners.errors, (), winner(able), 0, None, 0.0, None)
         if not self.refit:
             return finish, None, scorer
         began = time.perf_counter()
@@ -357,7 +360,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
             names.append(f"bracket={race.brackets[place].number}-{seen[place]}")
             seen[place] += 1
         out = [{"test_scores": s.score, "fit_time": 0.0, "score_time": 0.0, "fit_error": None} for s in last]
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore", UserWarning)  # scores that are not finite are named already
             formatted = self._format_results(parameters, 1, out)
         results = {name: formatted[name] for name in formatted if name == "params" or name.startswith("param_")}
@@ -409,12 +412,18 @@ def race_in_sweeps(
     n_features: int,
     max_iter: int,
     sign: int,
+    bounded: bool,
     refit: bool,
     callbacks: tuple[Callback, ...],
 ) -> Finish:
-    """A race of fits that share sweeps; ``numbers``: of the models' problems, where they have one."""
+    """A race of fits that share sweeps.
+
+    ``numbers``: of the models' problems, where they have one. ``bounded`` False: the sums of a score hold a number for
+    every test row and model.
+    """
     before = engine.n_sweeps
     rungs = Rungs(engine, search, n_features, callbacks)
+    at_once = len(search.problems) if bounded else max(MOST_HELD // max(int(rungs.test_rows[0]), 1), 1)
     legs: dict[int, Leg] = {}
     scored: dict[int, tuple[Leg, float]] = {}
 
@@ -427,9 +436,10 @@ def race_in_sweeps(
     def score(models: list[int]) -> Array:
         # Those that have come no further since they were judged keep their scores.
         due = [i for i in models if i in legs and not (i in scored and scored[i][0] is legs[i])]
-        if due:
-            tests, _ = rungs.scores(some_of(search, [numbers[i] for i in due]), [[legs[i]] for i in due])
-            for i, test in zip(due, sign * tests[:, 0, 0], strict=True):
+        for start in range(0, len(due), at_once):
+            some = due[start : start + at_once]
+            tests, _ = rungs.scores(some_of(search, [numbers[i] for i in some]), [[legs[i]] for i in some])
+            for i, test in zip(some, sign * tests[:, 0, 0], strict=True):
                 scored[i] = legs[i], np.nan if legs[i].diverged else float(test)
         return np.array([scored[i][1] if i in scored else np.nan for i in models])
 
@@ -437,20 +447,19 @@ def race_in_sweeps(
     errors = {i: leg.outcome for i, leg in legs.items() if isinstance(leg.outcome, Exception)}
     diverged = tuple(sorted(i for i, leg in legs.items() if leg.diverged))
     able = [standing for standing in standings if standing.model in legs and standing.model not in errors]
-    finish = Finish(standings, errors, diverged, winner(able) if able else 0, None, 0.0, None)
+    finish = Finish(standings, errors, diverged, winner(able) if able else 0, 0, None, 0.0, None)
     if refit and able:
         began = time.perf_counter()
-        iterations = max_iter if legs[finish.best].over else legs[finish.best].iterations
+        iterations = _budget_of(legs[finish.best], max_iter)
         problem = replace(search.problems[numbers[finish.best]], max_iter=iterations)
         outcome: Outcome = rungs.everything(problem)
-        finish = finish._replace(refit=outcome, refit_seconds=time.perf_counter() - began)
+        finish = finish._replace(budget=iterations, refit=outcome, refit_seconds=time.perf_counter() - began)
     return finish._replace(n_sweeps=engine.n_sweeps - before)
 
 
-def _budget_of(finish: Finish, max_iter: int) -> int:
+def _budget_of(leg: Leg, max_iter: int) -> int:
     """``max_iter`` of the refit."""
-    result = finish.refit.result
-    return int(result.n_iter) if result.exhausted else max_iter
+    return max_iter if leg.over or leg.until is None else leg.until
 
 
 def _raise_if_all(errors: dict[int, Any], parameters: Sequence[Any]) -> None:
