@@ -50,19 +50,19 @@ class RidgeSums:
 
 
 class Spectrum(NamedTuple):
-    """λ ≥ 0 and V."""
+    """λ ≥ 0, V and VᵀX̃ᵀỹ."""
 
-    values: Array
-    vectors: Array
+    values: Array  # (d,)
+    vectors: Array  # (d, d)
+    slopes: Array  # (d, m)
 
 
 def ridges(sums: RidgeSums, alphas: Array) -> Array:
     """(a, m, d) the coefficients for every strength; of smallest norm where they are not unique."""
     if len(alphas) >= MANY and len(sums.gram):
-        found = _even_spectrum(sums.gram, float(alphas.min()))
+        found = _even_spectrum(sums, float(alphas.min()))
         if found is not None:
-            rotated = found.vectors.T @ sums.slope
-            shrunk = rotated[None] / (found.values + alphas[:, None])[:, :, None]
+            shrunk = found.slopes / (found.values + alphas[:, None])[:, :, None]
             return np.swapaxes(found.vectors @ shrunk, 1, 2)
     return np.stack([_ridge(sums.gram, sums.slope, float(alpha)).T for alpha in alphas])
 
@@ -81,11 +81,11 @@ def _ridge(gram: Array, slope: Array, alpha: float) -> Array:
     return np.asarray(scale[:, None] * scipy.linalg.cho_solve(factor, scale[:, None] * slope, check_finite=False))
 
 
-def _even_spectrum(gram: Array, alpha: float) -> Spectrum | None:
+def _even_spectrum(sums: RidgeSums, alpha: float) -> Spectrum | None:
     """By the matrix itself; None where its smallest eigenvalues are lost beside the largest."""
-    values, vectors = scipy.linalg.eigh(gram, check_finite=False)
+    values, vectors = scipy.linalg.eigh(sums.gram, check_finite=False)
     values = np.maximum(values, 0.0)
-    return Spectrum(values, vectors) if values[0] + alpha >= EVEN * values[-1] else None
+    return Spectrum(values, vectors, vectors.T @ sums.slope) if values[0] + alpha >= EVEN * values[-1] else None
 
 
 def spectrum(sums: RidgeSums, alpha: float, engine: Engine, *, fit_intercept: bool) -> Spectrum:
@@ -96,18 +96,24 @@ def spectrum(sums: RidgeSums, alpha: float, engine: Engine, *, fit_intercept: bo
     that the first root has made nearly orthogonal (Fukaya et al., *Shifted Cholesky QR*, SIAM J. Sci. Comput. 42,
     2020): that is as good as the singular values of X.
     """
-    found = _even_spectrum(sums.gram, alpha)
+    found = _even_spectrum(sums, alpha)
     if found is not None:
         return found
     values, vectors, scale = _correlations(sums.gram)
-    root = np.sqrt(values)[:, None] * vectors.T * scale
-    if sums.coarse(alpha):
-        lengths = np.sqrt(values + 4 * len(values) * np.finfo(float).eps * values[-1])
-        rotated = engine.sweep(RotatedKernel(sums.origin, vectors / lengths / scale[:, None]))
-        own_values, own_vectors, own_scale = _correlations(RidgeSums.of(rotated, 0, fit_intercept=fit_intercept).gram)
-        root = (np.sqrt(own_values)[:, None] * own_vectors.T * own_scale) @ (lengths[:, None] * vectors.T * scale)
-    _, singular, transposed = scipy.linalg.svd(root, check_finite=False)
-    return Spectrum(singular**2, np.ascontiguousarray(transposed.T))
+    if not sums.coarse(alpha):
+        _, singular, transposed = scipy.linalg.svd(np.sqrt(values)[:, None] * vectors.T * scale, check_finite=False)
+        return Spectrum(singular**2, np.ascontiguousarray(transposed.T), transposed @ sums.slope)
+    lengths = np.sqrt(values + 4 * len(values) * np.finfo(float).eps * values[-1])
+    squares = engine.sweep(RotatedKernel(sums.origin, vectors / lengths / scale[:, None]))
+    rotated = RidgeSums.of(squares, len(sums.target), fit_intercept=fit_intercept)
+    own_values, own_vectors, own_scale = _correlations(rotated.gram)
+    root = (np.sqrt(own_values)[:, None] * own_vectors.T * own_scale) @ (lengths[:, None] * vectors.T * scale)
+    left, singular, transposed = scipy.linalg.svd(root, check_finite=False)
+    # The left singular vectors of X times y, of which no digit is lost beside larger ones.
+    sure = own_values > len(values) * np.finfo(float).eps * own_values[-1]
+    inverse = np.where(sure, 1 / np.sqrt(np.where(sure, own_values, 1.0)), 0.0)
+    along = left.T @ (inverse[:, None] * (own_vectors.T @ (rotated.slope / own_scale[:, None])))
+    return Spectrum(singular**2, np.ascontiguousarray(transposed.T), singular[:, None] * along)
 
 
 def _correlations(gram: Array) -> tuple[Array, Array, Array]:
@@ -126,19 +132,18 @@ def leave_one_out(
     least = float(alphas.min())
     found = spectrum(sums, least, engine, fit_intercept=fit_intercept)
     order = np.argsort(-found.values, kind="stable")
-    values, vectors = found.values[order], found.vectors[:, order]
-    rank = moments.n_used - fit_intercept
-    spanned = 0 < rank <= len(values) and moments.n_used == moments.n_rows
+    rank = moments.n_used - fit_intercept  # of rows that span no more, unless some are alike
+    spanned = 0 < rank <= len(order) and moments.n_used == moments.n_rows
+    smallest = len(order) * np.finfo(float).eps * float(found.values.max(initial=0.0))
+    spanned = spanned and float(found.values[order[rank - 1]]) > smallest
     if spanned:
-        spanned = bool(values[rank - 1] > len(values) * np.finfo(float).eps * values[0])
-        if spanned:
-            values, vectors = values[:rank], vectors[:, :rank]
+        order = order[:rank]
     return LeaveOneOutKernel(
         sums.origin,
         sums.target,
-        vectors,
-        values,
-        vectors.T @ sums.slope,
+        found.vectors[:, order],
+        found.values[order],
+        found.slopes[order],
         alphas,
         moments.weight if fit_intercept else np.inf,
         spanned,

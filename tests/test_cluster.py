@@ -471,3 +471,22 @@ def test_errors_of_rows_left_out_stay_on_the_cluster(two_processes):
         assert model.cv_results_.chunks == (dX.chunks[0], (3,))
         np.testing.assert_allclose(model.cv_results_.compute(), expected.cv_results_, rtol=1e-9)
         assert model.cv_results_.mean(axis=0).min().compute() == pytest.approx(-model.best_score_, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Sending large graph")
+def test_near_collinear_columns_have_the_same_bits(two_processes):
+    """Bases and rotations that travel to the workers lie in one order there."""
+    X, y = table()
+    X[:, 7] = X[:, 3] + 1e-6 * X[:, 7]
+
+    def fit():
+        model = RidgeCV([1e-9, 1e-7], store_cv_results=True).fit(da.from_array(X, chunks=CHUNKS), y)
+        assert model.n_sweeps_ == 3
+        return bits(model) + np.float64(model.best_score_).tobytes(), model.cv_results_
+
+    with dask.config.set(scheduler="threads"):
+        expected, results = fit()
+        results = results.compute()
+    found, lazy = fit()
+    assert found == expected
+    np.testing.assert_array_equal(lazy.compute(), results)

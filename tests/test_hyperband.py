@@ -412,5 +412,5 @@ def test_models_that_fail_on_their_way_have_no_score():
     assert wild.any()
     assert not np.isfinite(search.cv_results_["test_score"][wild]).any()
     assert search.best_params_["eta0"] < 1
-    with pytest.raises(ValueError, match="All 17 models failed, the first one with: .*alpha"):
+    with pytest.raises(ValueError, match=r"All 17 models failed, the first one with: .*alpha"):
         HyperbandSearchCV(dg.SGDRegressor(alpha=-1.0), {"eta0": loguniform(1e-3, 1)}, 9).fit(X, NUMBERS)

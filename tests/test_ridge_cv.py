@@ -2,6 +2,7 @@
 
 import warnings
 
+import array_api_strict as strict
 import dask.array as da
 import numpy as np
 import pytest
@@ -181,7 +182,31 @@ def test_ill_conditioned_columns_keep_their_digits(alpha, kappa, rng):
     model = dask_gd.RidgeCV([alpha], store_cv_results=True).fit(da.from_array(X, chunks=(100, 8)), y)
     exact = left_out_in_long_doubles(X, y, alpha) ** 2
     np.testing.assert_allclose(model.cv_results_[:, 0], exact, rtol=1e-6, atol=1e-8 * exact.max())
+    A, z = np.vstack([X - X.mean(axis=0), np.sqrt(alpha) * np.eye(8)]), np.concatenate([y - y.mean(), np.zeros(8)])
+    coef = np.linalg.lstsq(A, z, rcond=None)[0]
+    np.testing.assert_allclose(model.coef_, coef, atol=1e-8 * np.abs(coef).max())
     assert model.n_sweeps_ == (3 if kappa >= 1e5 and alpha <= 1e-6 else 2)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False], ids=["intercept", "none"])
+@pytest.mark.parametrize("kind", ["several targets and weights", "csr", "device"])
+def test_the_sweep_of_rotated_rows_takes_all_that_blocks_may_be(kind, fit_intercept, rng):
+    X = columns_of(1e6, rng) + 0.5
+    y = X @ rng.normal(size=(8, 2)) + 0.1 * rng.normal(size=(400, 2))
+    model = dask_gd.RidgeCV([1e-6], fit_intercept=fit_intercept, store_cv_results=True)
+    weight = rng.random(400) if kind == "several targets and weights" else None
+    data = {
+        "csr": lambda: (da.from_array(X, chunks=(100, 8)).map_blocks(sp.csr_matrix), y),
+        "device": lambda: (strict.asarray(X), strict.asarray(y)),
+        "several targets and weights": lambda: (da.from_array(X, chunks=(150, 3)), y, weight),
+    }[kind]()
+    model.fit(*data)
+    assert model.n_sweeps_ == 3
+    found = model.cv_results_
+    found = dask_gd.arrays.to_numpy(found) if kind == "device" else np.asarray(found)
+    other = theirs(model, X, y, weight, gcv_mode="svd")
+    np.testing.assert_allclose(found, other.cv_results_, rtol=1e-6, atol=1e-8 * found.max())
+    np.testing.assert_allclose(model.coef_, other.coef_, rtol=1e-7, atol=1e-7 * np.abs(other.coef_).max())
 
 
 def test_units_of_columns_cost_no_sweep(rng):

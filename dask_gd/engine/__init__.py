@@ -30,6 +30,7 @@ from .pairs import in_pairs
 from .room import AHEAD_SHARE, KEEP_SHARE, Room, process_bytes
 from .row_values import map_blocks, of_block
 from .streaming import StreamingEngine
+from .whole import in_one_task
 
 __all__ = [
     "Exchange",
@@ -40,6 +41,7 @@ __all__ = [
     "device_block",
     "float_dtype",
     "frames_as_arrays",
+    "in_one_task",
     "in_pairs",
     "is_dask",
     "is_dask_frame",

@@ -4,7 +4,7 @@ from .band import BandKernel, BandSums
 from .deal import Deal, HoldOut, whole
 from .epoch import EpochKernel
 from .first import First, FirstKernel
-from .folds import EVERYTHING, FoldKernel, FoldSums, HeldOutKernel, Judged, Split, SplitLossKernel, WithoutKernel
+from .folds import EVERYTHING, FoldKernel, FoldSums, HeldOutKernel, JudgedModel, Split, SplitLossKernel, WithoutKernel
 from .labels import EncodeLabels
 from .left_out import LeaveOneOutKernel, RotatedKernel, TargetSquaresKernel
 from .loss import LossKernel
@@ -33,7 +33,7 @@ __all__ = [
     "FoldSums",
     "HeldOutKernel",
     "HoldOut",
-    "Judged",
+    "JudgedModel",
     "LeaveOneOutKernel",
     "LossKernel",
     "Moments",

@@ -202,7 +202,7 @@ def _runs(block: Block, borders: Array) -> Iterator[tuple[int, Block]]:
         yield int(block.fold[start]), row_range(block, start, stop)
 
 
-class Judged(NamedTuple):
+class JudgedModel(NamedTuple):
     """A model, the metrics that judge it, and its test fold.
 
     ``metrics``: each with the name of what it judges; ``responses``: by name a function of the margins, which are (n,)
@@ -223,7 +223,7 @@ class HeldOutKernel:
     The sums of one model after the other: of every metric on its test rows, then on its training rows.
     """
 
-    models: tuple[Judged, ...]
+    models: tuple[JudgedModel, ...]
     train: bool = False
     classes: Array | None = None
     weighted: bool = False

@@ -156,8 +156,8 @@ class RidgeCV(LeastSquaresBase):
         In units of y per unit of the column.
     intercept_ : float, or ndarray of shape (m,)
     cv_results_ : ndarray of shape (n, n_alphas) or (n, m, n_alphas), or dask array for dask input
-        s e² of every row left out, or with ``scoring`` what was predicted for it. The dask array is lazy: X is read
-        again when it is computed, and what X is made of is kept for it.
+        s e² of every row left out, or with ``scoring`` what was predicted for it, where X is. The dask array is lazy: X
+        is read again when it is computed, and what X is made of is kept for it.
     n_sweeps_ : int
     n_features_in_, feature_names_in_
         As in scikit-learn.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..fitting import run_job
-from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, Judged, Squares
+from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, JudgedModel, Squares
 from ..lockstep import SplitJob, run_in_lockstep
 from ..objective import Landmark, Model, Objective
 from ..penalties import ElasticNet
@@ -39,7 +39,7 @@ class SplitProblems:
     problems: tuple[Problem, ...]
     n_folds: int
     n_metrics: int
-    judged: Callable[[int, Result, Array | None, int], Judged]
+    judged: Callable[[int, Result, Array | None, int], JudgedModel]
     choose: Callable[[Scored], int | None]
     train_scores: bool = False
     weighted_scores: bool = False
@@ -302,7 +302,7 @@ def scores_of(engine: Engine, search: SplitProblems, data: _Data, fits: list[lis
 
 
 def _scores_of_squares(
-    data: _Data, places: Sequence[tuple[int, int]], models: Sequence[Judged], tests: Array, trains: Array | None
+    data: _Data, places: Sequence[tuple[int, int]], models: Sequence[JudgedModel], tests: Array, trains: Array | None
 ) -> bool:
     """Fill in the scores from the sums of products of the folds, where those tell; False: they do not."""
     for (i, fold), model in zip(places, models, strict=True):

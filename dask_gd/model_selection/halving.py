@@ -21,7 +21,7 @@ from ..linear_model.rungs import Leg, Rungs
 from ..linear_model.splits import Scored, SharedLabelsError, SplitProblems
 from ..protocol import Engine
 from .failures import warn_of_failures
-from .search import NAMED, Shared, SharedSweeps, candidate_of, judged, out_of
+from .search import NAMED, Shared, SharedSweeps, candidate_of, judged_model, out_of
 
 RESUMED = "max_iter"  # the resource of which a fit that has had some can be given more
 
@@ -147,7 +147,7 @@ class _Climb:
         stated = [i for i, candidate in enumerate(candidates) if candidate.error is None]
         estimators = [candidates[i].estimator for i in stated]
         problems: Any = tuple(candidates[i].problem for i in stated)
-        known = partial(judged, estimators, shared.judges, self.first.n_features_in_)
+        known = partial(judged_model, estimators, shared.judges, self.first.n_features_in_)
         search = SplitProblems(problems, judged=known, **self.options)
         if self.rungs is None:
             self.rungs = Rungs(self.engine, search, self.first.n_features_in_, watching())

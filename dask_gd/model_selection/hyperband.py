@@ -26,7 +26,7 @@ from ..protocol import Array, Callback, Engine
 from .brackets import Race, Standing, brackets_of, latest, winner
 from .epochwise import Learners, classes_of, learn, split_rows
 from .scoring import judges_of
-from .search import NAMED, WORTH_SPREADING, candidate_of, judged
+from .search import NAMED, WORTH_SPREADING, candidate_of, judged_model
 from .train_test import fold_of_test
 
 MOST_HELD = 2**24  # numbers of test rows times models, from scores whose sums hold them
@@ -271,7 +271,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
             problems,  # type: ignore[arg-type]
             1,
             1,
-            partial(judged, estimators, judges, first.n_features_in_),
+            partial(judged_model, estimators, judges, first.n_features_in_),
             _choose_none,
             weighted_scores=weighted,
             squares_tell=offset is None and weighted == (sample_weight is not None),

@@ -18,7 +18,7 @@ from ..linear_model.splits import Scored, SharedLabelsError, SplitProblems
 from ..linear_model.start import CONSTANT_MODEL, Start
 from ..protocol import Array
 from .scoring import Judge, judges_of
-from .search import judged, run_search
+from .search import judged_model, run_search
 
 
 @shared_docs
@@ -146,7 +146,7 @@ class LogisticRegressionCV(ProbabilityMixin, LinearClassifierBase):
                 problems,
                 n_folds,
                 1,
-                partial(judged, candidates, judges, self.n_features_in_),
+                partial(judged_model, candidates, judges, self.n_features_in_),
                 partial(_choose, judges[0].sign) if self.refit else _choose_none,
                 weighted_scores=sample_weight is not None,
                 balance_all=True,

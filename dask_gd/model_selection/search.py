@@ -14,8 +14,8 @@ from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning
 
 from ..callbacks import watching
-from ..engine import open_engine
-from ..kernels import Judged
+from ..engine import is_dask, open_engine
+from ..kernels import JudgedModel
 from ..linear_model.base import LinearModel
 from ..linear_model.fit import Problem, check_data, keep_outcome
 from ..linear_model.folds import fold_numbers_of
@@ -23,6 +23,7 @@ from ..linear_model.splits import Scored, SharedLabelsError, SplitOutcome, Split
 from ..linear_model.start import start_of
 from ..protocol import Array, Result
 from .failures import warn_of_failures
+from .on_workers import OnWorkers, pulls_dask
 from .scoring import Judge, judges_of
 
 NAMED = 5  # candidates that a warning names
@@ -85,7 +86,17 @@ class SharedSweeps:
             except SharedLabelsError:
                 pass
         self.n_sweeps_ = None
-        return super().fit(X, y, **params)  # type: ignore[misc]
+        estimator = self.estimator  # type: ignore[attr-defined]
+        if not (is_dask(X) and pulls_dask(estimator)):
+            return super().fit(X, y, **params)  # type: ignore[misc]
+        self.estimator = OnWorkers(estimator)
+        try:
+            super().fit(X, y, **params)  # type: ignore[misc]
+        finally:
+            self.estimator = estimator
+        if hasattr(self, "best_estimator_"):
+            self.best_estimator_ = self.best_estimator_.fitted_
+        return self
 
     def _shared(self, X: Any, y: Any, params: dict[str, Any]) -> Shared | None:
         """The search, where its fits can share sweeps."""
@@ -128,7 +139,7 @@ class SharedSweeps:
             problems,
             shared.n_folds,
             len(shared.judges),
-            partial(judged, [candidate.estimator for candidate in stated], shared.judges, first.n_features_in_),
+            partial(judged_model, [candidate.estimator for candidate in stated], shared.judges, first.n_features_in_),
             partial(_choose, self, shared),
             self.return_train_score,  # type: ignore[attr-defined]
             weighted,
@@ -192,7 +203,7 @@ def run_search(search: SplitProblems, data: tuple[Any, ...], fold: Any, n_featur
     return outcome
 
 
-def judged(
+def judged_model(
     estimators: Sequence[Any],
     judges: Sequence[Judge],
     n_features: int,
@@ -200,17 +211,17 @@ def judged(
     result: Result,
     classes: Array | None,
     fold: int,
-) -> Judged:
+) -> JudgedModel:
     """A fitted candidate before its judges."""
     model = clone(estimators[i])
     model.n_features_in_ = n_features
     if classes is not None:
         model.classes_ = classes
     model._keep(result)
-    judged = [judge.of_model(model) for judge in judges]
-    metrics = tuple((metric, name) for metric, name, _ in judged)
-    responses = {name: respond for _, name, respond in judged}
-    return Judged(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), metrics, responses, fold)
+    found = [judge.of_model(model) for judge in judges]
+    metrics = tuple((metric, name) for metric, name, _ in found)
+    responses = {name: respond for _, name, respond in found}
+    return JudgedModel(np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), metrics, responses, fold)
 
 
 def _is_multimetric(scoring: Any) -> bool:

@@ -28,6 +28,7 @@ from common import machine
 from contest import PATIENCE, Line, Results, Row, as_rst, as_text, cells, measure
 from rows import (
     gpu,
+    grid,
     imports,
     logistic,
     others,
@@ -48,6 +49,7 @@ TOPICS = (
     logistic,
     squares,
     search,
+    grid,
     sparse,
     poisson,
     streamed,

@@ -61,7 +61,7 @@ def lasso_contest(X: Any, y: Any, local_X: np.ndarray, local_y: np.ndarray, wher
 def ridge(scale: float) -> Iterator[Contest]:
     """10 strengths; every row left out in turn (two sweeps), and 5 folds (one)."""
     with local_cluster():
-        X, y = data(int(200_000 * scale), 50)
+        X, y = data(int(500_000 * scale), 50)
         local_X, local_y = here(X, y)
         yield from ridge_contests(X, y, local_X, local_y, "2 processes")
     yield from ridge_contests(local_X, local_y, local_X, local_y, "NumPy")
