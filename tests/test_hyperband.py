@@ -7,6 +7,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from distributed import Client, LocalCluster
 from scipy.stats import loguniform
 from sklearn import linear_model as sklearn_models
 from sklearn import model_selection as sk
@@ -111,7 +112,7 @@ def test_the_whole_search_takes_few_more_sweeps_than_one_fit():
         (dg.LogisticRegression(solver="lbfgs"), {"C": loguniform(1e-3, 1e3)}, LABELS, "neg_log_loss"),
         (dg.ElasticNet(solver="fista"), STRENGTHS, NUMBERS, None),
         (dg.PoissonRegressor(solver="newton-cg"), STRENGTHS, COUNTS, None),
-        (dg.HuberRegressor(), STRENGTHS, NUMBERS, None),
+        (dg.HuberRegressor(solver="lbfgs"), STRENGTHS, NUMBERS, None),
         (dg.LinearSVC(loss="hinge", solver="lbfgs"), {"C": loguniform(1e-3, 1e3)}, LABELS, "f1"),
     ],
 )
@@ -225,6 +226,29 @@ def test_equal_scores_go_to_the_model_of_most_iterations():
     search = HyperbandSearchCV(steady(), {"eta0": loguniform(1e-6, 1e-5)}, 9, random_state=0).fit(separable, y)
     assert (search.cv_results_["test_score"] == 1).all()
     assert search.cv_results_["partial_fit_calls"][search.best_index_] == 9
+
+
+def large_chunk(i, rows, d):
+    """Cheap to make: a few rows many times."""
+    rng = np.random.default_rng(i)
+    return np.tile(rng.standard_normal((rows // 100, d)), (100, 1))
+
+
+def test_data_larger_than_the_clusters_memory():
+    k, rows, d = 72, 62_500, 40  # 20 MB a chunk, 1.44 GB in all, on one worker of 480 MB
+    load = dask.delayed(large_chunk)
+    data = da.concatenate([da.from_delayed(load(i, rows, d), (rows, d), float) for i in range(k)])
+    y = (data[:, 0] - 2 * data[:, 1] + 0.5 > 0).astype(int)
+    options = {"distributed.worker.memory.terminate": 0.98, "scheduler": None}
+    limits = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "480MB", "dashboard_address": ":0"}
+    with dask.config.set(options), LocalCluster(**limits) as workers, Client(workers) as client:
+        (address,) = client.scheduler_info(n_workers=-1)["workers"]
+        search = HyperbandSearchCV(steady(), {"eta0": loguniform(1e-2, 10)}, 3, random_state=0, refit=False)
+        search.fit(data, y)
+        assert list(client.scheduler_info(n_workers=-1)["workers"]) == [address]  # nobody was terminated
+    assert search.n_sweeps_ == 2 + 3 + 2
+    assert search.metadata_["n_models"] == 5
+    assert search.best_score_ > 0.9
 
 
 # -- edges -----------------------------------------------------------------------------------------------------------
