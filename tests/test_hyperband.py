@@ -243,11 +243,13 @@ def test_data_larger_than_the_clusters_memory():
     limits = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "480MB", "dashboard_address": ":0"}
     with dask.config.set(options), LocalCluster(**limits) as workers, Client(workers) as client:
         (address,) = client.scheduler_info(n_workers=-1)["workers"]
-        search = HyperbandSearchCV(steady(), {"eta0": loguniform(1e-2, 10)}, 3, random_state=0, refit=False)
+        search = HyperbandSearchCV(
+            steady(), {"eta0": loguniform(1e-2, 10)}, 2, aggressiveness=2, random_state=0, refit=False
+        )
         search.fit(data, y)
         assert list(client.scheduler_info(n_workers=-1)["workers"]) == [address]  # nobody was terminated
-    assert search.n_sweeps_ == 2 + 3 + 2
-    assert search.metadata_["n_models"] == 5
+    assert search.n_sweeps_ == 2 + 2 + 2
+    assert search.metadata_["n_models"] == 4
     assert search.best_score_ > 0.9
 
 
