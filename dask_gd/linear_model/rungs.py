@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..fitting import OUT_OF_BOUNDS
+from ..fitting import OUT_OF_BOUNDS, run_job
 from ..kernels import EVERYTHING
 from ..lockstep import run_in_lockstep
 from ..protocol import Array, Callback, Engine, Result
@@ -112,8 +112,11 @@ class Rungs:
             result = result._replace(history=history, n_sweeps=before.n_sweeps + result.n_sweeps)
         return Leg(outcome._replace(result=result), not result.exhausted, until)
 
-    def scores(self, search: SplitProblems, legs: Iterable[Sequence[Leg]]) -> tuple[Array, Array | None]:
-        """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed."""
+    def scores(
+        self, search: SplitProblems, legs: Iterable[Sequence[Leg]]
+    ) -> tuple[Array, Array | None, tuple[str, ...]]:
+        """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed. Then
+        why metrics had no value."""
         return scores_of(self.engine, search, self.data, [[leg.outcome for leg in row] for row in legs])
 
     def everything(self, problem: Problem) -> Outcome:
@@ -124,11 +127,7 @@ class Rungs:
         ValueError, ArithmeticError
             What stopped it.
         """
-        job = split_job(self.data, problem, EVERYTHING, self.callbacks)
-        (outcome,) = run_in_lockstep([job], self.engine, self.n_parts)
-        if isinstance(outcome, Exception):
-            raise outcome
-        assert isinstance(outcome, Outcome)
+        outcome: Outcome = run_job(split_job(self.data, problem, EVERYTHING, self.callbacks).job, self.engine)
         return outcome
 
 

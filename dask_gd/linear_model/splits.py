@@ -10,7 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..fitting import run_job
-from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, JudgedModel, Squares
+from ..kernels import (
+    EVERYTHING,
+    EncodeLabels,
+    First,
+    FoldKernel,
+    FoldSums,
+    HeldOutKernel,
+    JudgedModel,
+    Squares,
+    Unjudged,
+)
 from ..lockstep import SplitJob, run_in_lockstep
 from ..objective import Landmark, Model, Objective
 from ..penalties import ElasticNet
@@ -57,8 +67,9 @@ class Scored(NamedTuple):
     """All fits and their scores."""
 
     fits: list[list[Any]]  # (problems, folds): an Outcome, or the error that stopped it
-    test_scores: Array  # (problems, folds, metrics)
+    test_scores: Array  # (problems, folds, metrics); nan where there is none
     train_scores: Array | None
+    refusals: tuple[str, ...]  # why metrics have no value
     test_rows: Array  # (folds,)
     fit_seconds: float  # of all fits together
     score_seconds: float
@@ -90,10 +101,10 @@ def solve_splits(
     began = time.perf_counter()
     fits = _fit_all(engine, search, data, callbacks)
     scored = time.perf_counter()
-    tests, trains = scores_of(engine, search, data, fits)
+    tests, trains, refusals = scores_of(engine, search, data, fits)
     chosen_at = time.perf_counter()
     rows = np.array([0 if part is None else part.moments.n_rows for part in data.folds.parts])
-    found = Scored(fits, tests, trains, rows, scored - began, chosen_at - scored)
+    found = Scored(fits, tests, trains, refusals, rows, scored - began, chosen_at - scored)
     chosen = search.choose(found)
     refit = None
     if chosen is not None:
@@ -281,24 +292,40 @@ def _curving(data: _Data, problem: Problem, fold: int, result: Result) -> Job:
     return sums.parts[0]
 
 
-def scores_of(engine: Engine, search: SplitProblems, data: _Data, fits: list[list[Any]]) -> tuple[Array, Array | None]:
-    """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed."""
+def scores_of(
+    engine: Engine, search: SplitProblems, data: _Data, fits: list[list[Any]]
+) -> tuple[Array, Array | None, tuple[str, ...]]:
+    """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed. Then why
+    metrics had no value."""
     shape = (len(search.problems), search.n_folds, search.n_metrics)
     tests, trains = np.full(shape, np.nan), np.full(shape, np.nan) if search.train_scores else None
     places = [(i, fold) for i in range(shape[0]) for fold in range(shape[1]) if isinstance(fits[i][fold], Outcome)]
     if not places:
-        return tests, trains
+        return tests, trains, ()
     models = tuple(search.judged(i, fits[i][fold].result, data.classes, fold) for i, fold in places)
     if search.squares_tell and _scores_of_squares(data, places, models, tests, trains):
-        return tests, trains
+        return tests, trains, ()
     kernel = HeldOutKernel(models, search.train_scores, data.classes, search.weighted_scores)
+    refusals: dict[str, None] = {}
     with np.errstate(all="ignore"):  # what a fit that diverged predicts is scored as it is
         sums = iter(engine.sweep(kernel).parts)
         for (i, fold), model in zip(places, models, strict=True):
             for scores in (tests, trains):
                 if scores is not None:
-                    scores[i, fold] = [metric.value(next(sums)) for metric, _ in model.metrics]
-    return tests, trains
+                    scores[i, fold] = [_value(metric, next(sums), refusals) for metric, _ in model.metrics]
+    return tests, trains, tuple(refusals)
+
+
+def _value(metric: Any, sums: Any, refusals: dict[str, None]) -> float:
+    """The metric of all rows; nan where it has none, and why among the refusals."""
+    try:
+        if not isinstance(sums, Unjudged):
+            return float(metric.value(sums))
+        why = sums.why
+    except (ValueError, TypeError) as error:
+        why = str(error)
+    refusals[why] = None
+    return float("nan")
 
 
 def _scores_of_squares(

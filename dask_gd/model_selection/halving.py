@@ -20,8 +20,7 @@ from ..linear_model.fit import check_data, keep_outcome
 from ..linear_model.rungs import Leg, Rungs
 from ..linear_model.splits import Scored, SharedLabelsError, SplitProblems
 from ..protocol import Engine
-from .failures import warn_of_failures
-from .search import NAMED, Shared, SharedSweeps, candidate_of, judged_model, out_of
+from .search import NAMED, Shared, SharedSweeps, candidate_of, judged_model, out_of, warn_of_failures
 
 RESUMED = "max_iter"  # the resource of which a fit that has had some can be given more
 
@@ -156,10 +155,12 @@ class _Climb:
         until = parameters[0][RESUMED] if resumed else None
         legs = self.rungs.advance(search, names, until)
         judging = time.perf_counter()
-        tests, trains = self.rungs.scores(search, legs)
+        tests, trains, refusals = self.rungs.scores(search, legs)
         self._note(legs, [parameters[i] for i in stated])
         fits = [[leg.outcome for leg in row] for row in legs]
-        scored = Scored(fits, tests, trains, self.rungs.test_rows, judging - began, time.perf_counter() - judging)
+        scored = Scored(
+            fits, tests, trains, refusals, self.rungs.test_rows, judging - began, time.perf_counter() - judging
+        )
         out = out_of(owner, shared._replace(parameters=parameters, candidates=candidates), scored)
         warn_of_failures(out, owner.error_score)
         self.parameters += parameters

@@ -438,7 +438,7 @@ def race_in_sweeps(
         due = [i for i in models if i in legs and not (i in scored and scored[i][0] is legs[i])]
         for start in range(0, len(due), at_once):
             some = due[start : start + at_once]
-            tests, _ = rungs.scores(some_of(search, [numbers[i] for i in some]), [[legs[i]] for i in some])
+            tests, *_ = rungs.scores(some_of(search, [numbers[i] for i in some]), [[legs[i]] for i in some])
             for i, test in zip(some, sign * tests[:, 0, 0], strict=True):
                 scored[i] = legs[i], np.nan if legs[i].diverged else float(test)
         return np.array([scored[i][1] if i in scored else np.nan for i in models])
