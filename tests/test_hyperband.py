@@ -429,6 +429,36 @@ def test_estimators_of_others_get_the_chunks_one_by_one():
     assert in_memory.scorer_(in_memory.best_estimator_, X, LABELS) == in_memory.score(X, LABELS)
 
 
+def test_frames_and_sparse_chunks_for_estimators_of_others():
+    estimator, parameters = SklearnSGDClassifier(random_state=0), {"alpha": loguniform(1e-6, 1)}
+    Xd, yd = da.from_array(X, chunks=(75, D)), da.from_array(THREE, chunks=75)
+    sparse = Xd.map_blocks(sp.csr_array, dtype=float, meta=sp.csr_array((0, D)))
+    other = HyperbandSearchCV(estimator, parameters, 3, random_state=0).fit(sparse, yd)
+    assert other.best_score_ > 0.5
+    assert other.metadata_ == other.metadata
+    frame = HyperbandSearchCV(estimator, parameters, 3, random_state=0)
+    frame.fit(Xd.to_dask_dataframe(columns=list("abcde")), yd.to_dask_dataframe())
+    assert frame.best_score_ > 0.5
+    assert frame.classes_.tolist() == ["a", "b", "c"]
+
+
+def test_scores_that_take_their_rows_at_once_are_taken_in_several_sweeps(monkeypatch):
+    search = HyperbandSearchCV(steady(), RATES, 9, random_state=0, scoring="roc_auc", refit=False).fit(X, LABELS)
+    assert search.n_sweeps_ == 2 + 9 + 3
+    monkeypatch.setattr("dask_gd.model_selection.hyperband.MOST_HELD", 4 * N // 5)  # four models of 60 test rows
+    slow = HyperbandSearchCV(steady(), RATES, 9, random_state=0, scoring="roc_auc", refit=False).fit(X, LABELS)
+    # judged: 9, then 3 and 5, then 1, 1 and 3
+    assert slow.n_sweeps_ == 2 + 9 + (3 + 2 + 2)
+    np.testing.assert_array_equal(slow.cv_results_["test_score"], search.cv_results_["test_score"])
+
+
+def test_labels_that_sweeps_cannot_share():
+    with pytest.raises(ValueError, match="takes no rows of weight 0 with labels"):
+        HyperbandSearchCV(steady(), RATES, 3).fit(X, LABELS, sample_weight=np.r_[0.0, np.ones(N - 1)])
+    with pytest.raises(ValueError, match="only 1 member"):
+        HyperbandSearchCV(steady(), RATES, 3).fit(X, np.r_[0, np.ones(N - 1)])
+
+
 def test_models_that_fail_on_their_way_have_no_score():
     rates = {"eta0": [1e-4, 1e-3, 1e300, 1e200, 0.01, 0.005, 0.002, 0.0005, 0.0002]}
     estimator = SklearnSGDRegressor(learning_rate="constant", random_state=0)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import is_classifier
 from sklearn.utils.validation import _num_samples
 
@@ -35,9 +36,8 @@ class Rows:
         if self.whole:
             yield self.parts
             return
-        given = [part for part in self.parts if part is not None]
-        for i in range(given[0].numblocks[0]):
-            values = iter(computed([part.blocks[i] for part in given]))
+        for chunks in zip(*(_row_chunks(part) for part in self.parts if part is not None), strict=True):
+            values = iter(computed(list(chunks)))
             piece = tuple(None if part is None else next(values) for part in self.parts)
             if _num_samples(piece[0]):
                 yield piece
@@ -46,8 +46,17 @@ class Rows:
         """(X, y, weight, offset) as models want to be judged by them."""
         if self.whole:
             return self.parts
-        values = iter(computed([part for part in self.parts if part is not None]))
-        return tuple(None if part is None else next(values) for part in self.parts)
+        return tuple(None if values[0] is None else _joined(values) for values in zip(*self.pieces(), strict=True))
+
+
+def _joined(chunks: Sequence[Any]) -> Any:
+    return sp.vstack(chunks, format="csr") if sp.issparse(chunks[0]) else np.concatenate(chunks)
+
+
+def _row_chunks(part: Any) -> list[Any]:
+    """The chunks of rows of a dask array, lazily and with the keys that they have in any other computation."""
+    part = part.rechunk({1: -1}) if part.ndim == 2 and part.numblocks[1] > 1 else part
+    return list(part.to_delayed(optimize_graph=False).ravel())
 
 
 class Learners:

@@ -20,7 +20,7 @@ from ..linear_model.fit import check_data, keep_outcome
 from ..linear_model.rungs import Leg, Rungs
 from ..linear_model.splits import Scored, SharedLabelsError, SplitProblems
 from ..protocol import Engine
-from .search import NAMED, Shared, SharedSweeps, candidate_of, judged_model, out_of, warn_of_failures
+from .search import NAMED, Shared, SharedSweeps, candidate_of, judged_model, out_of, warn_of_failures, warn_of_refusals
 
 RESUMED = "max_iter"  # the resource of which a fit that has had some can be given more
 
@@ -163,6 +163,7 @@ class _Climb:
         )
         out = out_of(owner, shared._replace(parameters=parameters, candidates=candidates), scored)
         warn_of_failures(out, owner.error_score)
+        warn_of_refusals(refusals, owner.error_score)
         self.parameters += parameters
         self.out += out
         for name, values in (more_results or {}).items():

@@ -26,7 +26,7 @@ from ..protocol import Array, Callback, Engine
 from .brackets import Race, Standing, brackets_of, latest, winner
 from .epochwise import Learners, classes_of, learn, split_rows
 from .scoring import judges_of
-from .search import NAMED, WORTH_SPREADING, candidate_of, judged_model
+from .search import NAMED, WORTH_SPREADING, candidate_of, judged_model, warn_of_refusals
 from .train_test import fold_of_test
 
 MOST_HELD = 2**24  # numbers of test rows times models, from scores whose sums hold them
@@ -38,6 +38,7 @@ class Finish(NamedTuple):
     standings: list[Standing]
     errors: dict[int, Exception]  # by model
     diverged: tuple[int, ...]
+    refusals: tuple[str, ...]  # why there were no scores
     best: int
     budget: int  # of the refit
     refit: Any  # an Outcome, or a fitted estimator; None: none was wanted
@@ -191,6 +192,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
             race, parameters, (X, y, sample_weight, offset), seed=int(seeds[1]), weighted=weighted
         )
         self._warn(parameters, finish)
+        warn_of_refusals(finish.refusals, np.nan)
         self.scorer_, self.multimetric_, self.n_splits_ = scorer, False, 1
         self.n_sweeps_ = finish.n_sweeps
         self._keep_results(race, parameters, finish)
@@ -338,7 +340,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
         standings = race.run(learners.advance, lambda models: learners.scores(models, scorer, judged_by))
         _raise_if_all(learners.errors, parameters)
         able = [standing for standing in standings if standing.model not in learners.errors]
-        finish = Finish(standings, learners.errors, (), winner(able), 0, None, 0.0, None)
+        finish = Finish(standings, learners.errors, (), (), winner(able), 0, None, 0.0, None)
         if not self.refit:
             return finish, None, scorer
         began = time.perf_counter()
@@ -426,6 +428,7 @@ def race_in_sweeps(
     at_once = len(search.problems) if bounded else max(MOST_HELD // max(int(rungs.test_rows[0]), 1), 1)
     legs: dict[int, Leg] = {}
     scored: dict[int, tuple[Leg, float]] = {}
+    refusals: dict[str, None] = {}
 
     def advance(models: list[int], budget: int) -> list[int]:
         stated = [model for model in models if model in numbers]
@@ -438,7 +441,8 @@ def race_in_sweeps(
         due = [i for i in models if i in legs and not (i in scored and scored[i][0] is legs[i])]
         for start in range(0, len(due), at_once):
             some = due[start : start + at_once]
-            tests, *_ = rungs.scores(some_of(search, [numbers[i] for i in some]), [[legs[i]] for i in some])
+            tests, _, whys = rungs.scores(some_of(search, [numbers[i] for i in some]), [[legs[i]] for i in some])
+            refusals.update(dict.fromkeys(whys))
             for i, test in zip(some, sign * tests[:, 0, 0], strict=True):
                 scored[i] = legs[i], np.nan if legs[i].diverged else float(test)
         return np.array([scored[i][1] if i in scored else np.nan for i in models])
@@ -447,7 +451,7 @@ def race_in_sweeps(
     errors = {i: leg.outcome for i, leg in legs.items() if isinstance(leg.outcome, Exception)}
     diverged = tuple(sorted(i for i, leg in legs.items() if leg.diverged))
     able = [standing for standing in standings if standing.model in legs and standing.model not in errors]
-    finish = Finish(standings, errors, diverged, winner(able) if able else 0, 0, None, 0.0, None)
+    finish = Finish(standings, errors, diverged, tuple(refusals), winner(able) if able else 0, 0, None, 0.0, None)
     if refit and able:
         began = time.perf_counter()
         iterations = _budget_of(legs[finish.best], max_iter)

@@ -156,12 +156,7 @@ class SharedSweeps:
         """Set the attributes of a search."""
         out = out_of(self, shared, outcome.scored)
         warn_of_failures(out, self.error_score)  # type: ignore[attr-defined]
-        for why in outcome.scored.refusals:
-            warnings.warn(
-                f"Scoring failed. The score on such a test part is set to {self.error_score}. {why}",  # type: ignore[attr-defined]
-                UserWarning,
-                stacklevel=4,
-            )
+        warn_of_refusals(outcome.scored.refusals, self.error_score)  # type: ignore[attr-defined]
         results, metric = _results(self, shared, out)
         _warn_of_unfinished(type(self).__name__, shared, outcome)
         self.n_splits_ = shared.n_folds
@@ -319,6 +314,14 @@ def warn_of_failures(out: Sequence[dict[str, Any]], error_score: Any) -> None:
         FitFailedWarning,
         stacklevel=5,
     )
+
+
+def warn_of_refusals(refusals: Sequence[str], error_score: Any) -> None:
+    """One warning for each reason why there was no score."""
+    for why in refusals:
+        warnings.warn(
+            f"Scoring failed. The score on such a test part is set to {error_score}. {why}", UserWarning, stacklevel=5
+        )
 
 
 def _warn_of_unfinished(name: str, shared: Shared, outcome: SplitOutcome) -> None:
