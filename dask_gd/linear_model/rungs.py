@@ -19,6 +19,7 @@ from ..lockstep import run_in_lockstep
 from ..protocol import Array, Callback, Engine, Result
 from .fit import Outcome, Problem
 from .splits import SplitProblems, look, scores_of, split_job
+from .watch import SearchWatch
 
 
 class Leg(NamedTuple):
@@ -63,9 +64,11 @@ class Rungs:
     ) -> None:
         self.engine = engine
         self.n_parts = search.n_parts
-        self.callbacks = callbacks
+        self.watch = SearchWatch(callbacks, len(search.problems), search.n_folds, engine)
         self.data = look(engine, search, n_features)
+        self.watch.tell("first sweep")
         self._legs: dict[tuple[Hashable, int], Leg] = {}
+        self._numbers: dict[tuple[Hashable, int], int] = {}  # of the fits, for those who watch
 
     def advance(self, search: SplitProblems, names: Sequence[Hashable], until: int | None) -> list[list[Leg]]:
         """Take every problem on every split on to iteration ``until`` (None: its own last); (problems, folds).
@@ -77,12 +80,15 @@ class Rungs:
         keys, at_once = list(due), self.data.fits_at_once
         for start in range(0, len(keys), at_once):
             some = keys[start : start + at_once]
+            numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in some]
+            upto = None if until is None else until / max(problem.max_iter for problem in search.problems)
+            told = self.watch.stage("fits", numbers, upto)
             jobs = []
-            for name, fold in some:
+            for number, (name, fold) in zip(numbers, some, strict=True):
                 pause = self._result(name, fold).pause if (name, fold) in self._legs else None
                 leg = {"pause": pause, "until": until}
-                jobs.append(split_job(self.data, due[name, fold], fold, self.callbacks, **leg))
-            for key, outcome in zip(some, run_in_lockstep(jobs, self.engine, self.n_parts), strict=True):
+                jobs.append(split_job(self.data, due[name, fold], fold, self.watch.callbacks_of(number), **leg))
+            for key, outcome in zip(some, run_in_lockstep(jobs, self.engine, self.n_parts, told), strict=True):
                 self._legs[key] = self._joined(key, outcome, until)
         return [[self._legs[name, fold] for fold in range(search.n_folds)] for name in names]
 
@@ -117,7 +123,9 @@ class Rungs:
     ) -> tuple[Array, Array | None, tuple[str, ...]]:
         """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed. Then
         why metrics had no value."""
-        return scores_of(self.engine, search, self.data, [[leg.outcome for leg in row] for row in legs])
+        found = scores_of(self.engine, search, self.data, [[leg.outcome for leg in row] for row in legs])
+        self.watch.scored(search.sign * found[0][:, :, 0])
+        return found
 
     def everything(self, problem: Problem) -> Outcome:
         """A problem on all rows.
@@ -127,7 +135,9 @@ class Rungs:
         ValueError, ArithmeticError
             What stopped it.
         """
-        outcome: Outcome = run_job(split_job(self.data, problem, EVERYTHING, self.callbacks).job, self.engine)
+        outcome: Outcome = run_job(
+            split_job(self.data, problem, EVERYTHING, self.watch.callbacks_of_all("refit")).job, self.engine
+        )
         return outcome
 
 

@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401  # which lets scikit-learn's searches be imported
 
-from ..callbacks import watching
+from ..callbacks import PrintReports, watching
 from ..engine import open_engine
 from ..linear_model.fit import check_data, keep_outcome
 from ..linear_model.rungs import Leg, Rungs
@@ -55,6 +55,7 @@ class SharedRungs(SharedSweeps):
             "train_scores": self.return_train_score,  # type: ignore[attr-defined]
             "weighted_scores": weighted,
             "squares_tell": offset is None and weighted == (sample_weight is not None),
+            "sign": shared.judges[0].sign,
         }
         climb = _Climb(self, shared, options, first, y)
         with open_engine(*checked, targets=targets, fold=shared.fold) as engine:
@@ -113,15 +114,17 @@ class _Climb:
         owner.best_index_ = owner._select_best_index(owner.refit, "score", results)
         owner.best_params_ = results["params"][owner.best_index_]
         owner.best_score_ = results["mean_test_score"][owner.best_index_]
+        assert self.rungs is not None
         if not owner.refit:
+            self.rungs.watch.tell("done")
             return results, None
         candidate = candidate_of(owner.estimator, owner.best_params_, self.y)
         if candidate.problem is None:
             raise ValueError(f"The candidate chosen by refit could not be fitted: {candidate.error}")
-        assert self.rungs is not None
         began = time.perf_counter()
         outcome = self.rungs.everything(candidate.problem)
         self.refit_seconds = time.perf_counter() - began
+        self.rungs.watch.tell("done")
         self.best = candidate.estimator
         return results, outcome
 
@@ -149,7 +152,7 @@ class _Climb:
         known = partial(judged_model, estimators, shared.judges, self.first.n_features_in_)
         search = SplitProblems(problems, judged=known, **self.options)
         if self.rungs is None:
-            self.rungs = Rungs(self.engine, search, self.first.n_features_in_, watching())
+            self.rungs = Rungs(self.engine, search, self.first.n_features_in_, self._callbacks())
         began = time.perf_counter()
         names = [self._name(parameters[i]) for i in stated]
         until = parameters[0][RESUMED] if resumed else None
@@ -170,6 +173,9 @@ class _Climb:
             self.more[name].extend(values)
         self.results = owner._format_results(self.parameters, shared.n_folds, self.out, self.more)
         return self.results
+
+    def _callbacks(self) -> tuple[Any, ...]:
+        return watching() + ((PrintReports(),) if self.owner.verbose > 1 else ())
 
     def _name(self, parameters: dict[str, Any]) -> Any:
         """By which a candidate is known from rung to rung: its very values, which scikit-learn hands on as they are.

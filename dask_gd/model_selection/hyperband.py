@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterSampler, RandomizedSearchCV
 from sklearn.utils import check_random_state
 
-from ..callbacks import watching
+from ..callbacks import PrintReports, watching
 from ..engine import open_engine
 from ..linear_model.base import LinearModel
 from ..linear_model.fit import Outcome, check_data, keep_outcome
@@ -82,7 +82,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
         Whether the best parameters are fitted to all rows: for as many iterations as the best model had, or where that
         had converged ``max_iter`` of them at the most.
     verbose : int, default=0
-        Above 0: print what there is to do.
+        1: print what there is to do; 2: and a line a sweep.
 
     Attributes
     ----------
@@ -277,11 +277,12 @@ class HyperbandSearchCV(RandomizedSearchCV):
             _choose_none,
             weighted_scores=weighted,
             squares_tell=offset is None and weighted == (sample_weight is not None),
+            sign=judges[0].sign,
             untested=1,
         )
         labels = y if is_classifier(self.estimator) else None
         fold = fold_of_test(checked[0], test_size=self.test_size, random_state=seed, stratify=labels)
-        callbacks = watching()
+        callbacks = watching() + ((PrintReports(),) if self.verbose > 1 else ())
         began = time.perf_counter()
         with open_engine(*checked, targets=targets, fold=fold) as engine:
             job = partial(
@@ -291,7 +292,6 @@ class HyperbandSearchCV(RandomizedSearchCV):
                 numbers={model: number for number, model in enumerate(stated)},
                 n_features=first.n_features_in_,
                 max_iter=self.max_iter,
-                sign=judges[0].sign,
                 bounded=getattr(judges[0].metric, "bounded", True),
                 refit=bool(self.refit),
                 callbacks=callbacks,
@@ -413,7 +413,6 @@ def race_in_sweeps(
     numbers: dict[int, int],
     n_features: int,
     max_iter: int,
-    sign: int,
     bounded: bool,
     refit: bool,
     callbacks: tuple[Callback, ...],
@@ -443,7 +442,7 @@ def race_in_sweeps(
             some = due[start : start + at_once]
             tests, _, whys = rungs.scores(some_of(search, [numbers[i] for i in some]), [[legs[i]] for i in some])
             refusals.update(dict.fromkeys(whys))
-            for i, test in zip(some, sign * tests[:, 0, 0], strict=True):
+            for i, test in zip(some, search.sign * tests[:, 0, 0], strict=True):
                 scored[i] = legs[i], np.nan if legs[i].diverged else float(test)
         return np.array([scored[i][1] if i in scored else np.nan for i in models])
 
@@ -458,6 +457,7 @@ def race_in_sweeps(
         problem = replace(search.problems[numbers[finish.best]], max_iter=iterations)
         outcome: Outcome = rungs.everything(problem)
         finish = finish._replace(budget=iterations, refit=outcome, refit_seconds=time.perf_counter() - began)
+    rungs.watch.tell("done")
     return finish._replace(n_sweeps=engine.n_sweeps - before)
 
 
