@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .kernels import FoldSquares, Moments, Squares
+from .kernels import FoldSums, Moments, Squares
 from .losses import Squared
 from .objective import Model, Objective
 from .penalties import ElasticNet
@@ -149,8 +149,8 @@ def with_squares(objective: Objective, squares: Squares) -> Objective:
     )
 
 
-def held_out_errors(objective: Objective, penalties: Sequence[ElasticNet], folds: FoldSquares) -> Array:
-    """(penalties, folds) mean squared errors of each fold's rows under the path of all other rows."""
+def held_out_errors(objective: Objective, penalties: Sequence[ElasticNet], folds: FoldSums) -> Array:
+    """(penalties, folds) mean squared errors of each fold, whose squares are given, under the path of all others."""
     errors = np.full((len(penalties), len(folds.parts)), np.nan)
     for number, test in enumerate(folds.parts):
         train = folds.without(number)

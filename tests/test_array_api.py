@@ -20,6 +20,7 @@ from dask_gd.kernels import (
     BandKernel,
     EncodeLabels,
     FirstKernel,
+    FoldKernel,
     HoldOut,
     LossKernel,
     MomentsKernel,
@@ -243,7 +244,7 @@ def test_a_label_that_is_not_there_is_the_first(rng):
 
 def test_folds_are_taken_apart(rng):
     block = some_block(Squared(), np.float64, rng)._replace(fold=rng.integers(3, size=N))
-    kernel = SquaresKernel(3)
+    kernel = FoldKernel(SquaresKernel(), 3)
     for a, b in zip(kernel(moved(block)).parts, kernel(block).parts, strict=True):
         for x, y in zip(a, b, strict=True):
             assert_alike(x, y, 1e-10)

@@ -1,5 +1,6 @@
 """Metrics and scorers: scikit-learn's numbers and words, however the data are cut; one read; sums alone travel."""
 
+import inspect
 import math
 import pickle
 import time
@@ -15,142 +16,16 @@ import pytest
 import sklearn.metrics as reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import clone
+from metric_cases import CASES, CUTS, IDS, STRINGS, Loads, N, chunked, close, data, unknown, weights, words
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.linear_model import LogisticRegression as TheirLogisticRegression
-from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validate
 
 import dask_gd
 from dask_gd import metrics
 from dask_gd.engine import Exchange, exchange, in_pairs, open_engine
 from dask_gd.kernels import Ranks
 from dask_gd.metrics import ranking
-from dask_gd.metrics.scorers import METRICS, NAMED
-
-N = 203
-AVERAGES = ("macro", "micro", "weighted", None)
-STRINGS = np.array(["ant", "bee", "cicada"])
-
-
-def _data(kind):
-    """True values and predictions of a kind."""
-    rng = np.random.default_rng(7)
-    binary, three = rng.integers(0, 2, N), rng.integers(0, 3, N)
-    with_errors = np.where(rng.random(N) < 0.7, three, rng.integers(0, 3, N))
-    scores = np.round(0.6 * rng.random(N) + 0.3 * binary + 0.05, 2)  # with ties
-    y = rng.normal(3, 2, (N, 2))
-    predicted = y + rng.normal(0, 1, (N, 2))
-    return {
-        "binary labels": (binary, np.where(rng.random(N) < 0.8, binary, 1 - binary)),
-        "labels": (three * 10 - 5, with_errors * 10 - 5),
-        "bools": (binary == 1, scores > 0.5),
-        "whole floats": (three.astype(float), with_errors.astype(float)),
-        "strings": (STRINGS[three], STRINGS[with_errors]),
-        "objects": (STRINGS[three].astype(object), STRINGS[with_errors].astype(object)),
-        "probability": (binary, scores),
-        "probability of strings": (STRINGS[binary], scores),
-        "probabilities": (three, rng.dirichlet(np.ones(3), N)),
-        "probabilities of strings": (STRINGS[three], rng.dirichlet(np.ones(3), N)),
-        "pair of probabilities": (binary, np.stack([1 - scores, scores], axis=1)),
-        "single precision": (binary, scores.astype(np.float32)),
-        "numbers": (y[:, 0], predicted[:, 0]),
-        "targets": (y, predicted),
-        "positive": (np.exp(y[:, 0] / 3), np.exp(predicted[:, 0] / 3)),
-        "counts": (rng.poisson(0.7, N), np.exp(predicted[:, 0] / 3)),
-    }[kind]
-
-
-LABELS = ("labels", "bools", "whole floats", "strings", "objects")
-CASES = [  # function, parameters, kind of data
-    *(("accuracy_score", {}, kind) for kind in LABELS),
-    ("accuracy_score", {"normalize": False}, "labels"),
-    *(("balanced_accuracy_score", {"adjusted": flag}, kind) for flag in (False, True) for kind in LABELS),
-    *(("confusion_matrix", {"normalize": how}, kind) for how in (None, "true", "pred", "all") for kind in LABELS),
-    ("confusion_matrix", {"labels": [15, 5, -5]}, "labels"),
-    ("confusion_matrix", {"labels": ["cicada", "dragonfly"]}, "strings"),
-    *((f"{name}_score", {"average": a}, kind) for name in ("precision", "recall", "f1") for a in AVERAGES
-      for kind in ("labels", "strings")),
-    *((f"{name}_score", {}, kind) for name in ("precision", "recall", "f1") for kind in ("binary labels", "bools")),
-    ("f1_score", {"pos_label": 0}, "binary labels"),
-    ("f1_score", {"labels": [5, 15], "average": "macro"}, "labels"),
-    ("f1_score", {"labels": [5, 77], "average": None, "zero_division": 1.0}, "labels"),
-    ("f1_score", {"labels": [77, 5], "average": "weighted", "zero_division": np.nan}, "labels"),
-    *(("fbeta_score", {"beta": b, "average": "macro"}, "labels") for b in (0, 0.5, 2, np.inf)),
-    *(("precision_recall_fscore_support", {"average": a}, "labels") for a in AVERAGES),
-    *(("log_loss", {"normalize": flag}, kind) for flag in (True, False)
-      for kind in ("probability", "probability of strings", "probabilities", "probabilities of strings",
-                   "pair of probabilities")),
-    ("log_loss", {"labels": [0, 1, 2]}, "probabilities"),
-    *(("brier_score_loss", {}, kind) for kind in ("probability", "probabilities", "pair of probabilities")),
-    *(("brier_score_loss", {"pos_label": 0, "scale_by_half": flag}, "probability") for flag in (True, False, "auto")),
-    ("brier_score_loss", {"pos_label": "bee"}, "probability of strings"),
-    ("brier_score_loss", {"labels": ["ant", "bee", "cicada"]}, "probabilities of strings"),
-    *(("d2_log_loss_score", {}, kind) for kind in ("probability", "probabilities", "probabilities of strings")),
-    *(("roc_auc_score", {"max_fpr": limit}, kind) for limit in (None, 0.01, 0.37, 1.0)
-      for kind in ("probability", "probability of strings", "single precision")),
-    *(("roc_auc_score", {"multi_class": "ovr", "average": a}, kind) for a in AVERAGES
-      for kind in ("probabilities", "probabilities of strings")),
-    *(("roc_auc_score", {"multi_class": "ovo", "average": a}, "probabilities") for a in ("macro", "weighted")),
-    *((name, {"multioutput": how}, kind)
-      for name in ("mean_squared_error", "root_mean_squared_error", "mean_absolute_error",
-                   "mean_absolute_percentage_error", "mean_pinball_loss", "r2_score", "explained_variance_score")
-      for how, kind in (("uniform_average", "numbers"), ("raw_values", "numbers"), ("uniform_average", "targets"),
-                        ("raw_values", "targets"), ([0.3, 0.7], "targets"))),
-    *((name, {"multioutput": "variance_weighted"}, "targets") for name in ("r2_score", "explained_variance_score")),
-    *(("mean_pinball_loss", {"alpha": alpha}, "numbers") for alpha in (0.0, 0.1, 1.0)),
-    ("max_error", {}, "numbers"),
-    *((name, {"power": p}, "positive") for name in ("mean_tweedie_deviance", "d2_tweedie_score")
-      for p in (-1.5, 0, 1, 1.5, 2, 3)),
-    *((name, {"power": p}, "counts") for name in ("mean_tweedie_deviance", "d2_tweedie_score") for p in (0, 1, 1.7)),
-    ("mean_poisson_deviance", {}, "counts"),
-    ("mean_gamma_deviance", {}, "positive"),
-]  # fmt: skip
-IDS = [f"{name}-{parameters}-{kind}" for name, parameters, kind in CASES]
-
-
-def _weights():
-    rng = np.random.default_rng(3)
-    return rng.integers(0, 4, N) * rng.random(N)
-
-
-def _chunked(rows):
-    def wrap(v):
-        return None if v is None else da.from_array(v, chunks=(rows, *v.shape[1:]))
-
-    return wrap
-
-
-def _unknown(v):
-    """The lengths of the chunks are not known, until they are computed."""
-    if v is None:
-        return None
-    lazy = da.from_array(v, chunks=(-(-N // 3), *v.shape[1:]))
-    lazy._chunks = ((math.nan,) * lazy.numblocks[0], *lazy.chunks[1:])
-    return lazy
-
-
-CUTS = {
-    "in memory": lambda y, p, w: (y, p, w),
-    "one chunk": lambda y, p, w: map(_chunked(N), (y, p, w)),
-    "uneven and empty chunks": lambda y, p, w: map(_chunked((0, 1, 80, 0, 1, 121)), (y, p, w)),
-    "one-row chunks": lambda y, p, w: map(_chunked((1,) * 7 + (N - 7,)), (y, p, w)),
-    "chunks of their own": lambda y, p, w: (_chunked(50)(y), _chunked(71)(p), _chunked(N)(w)),
-    "unknown lengths": lambda y, p, w: map(_unknown, (y, p, w)),
-    "y in memory": lambda y, p, w: (y, _chunked(60)(p), w),
-    "y in memory, unknown lengths": lambda y, p, w: (y, _unknown(p), w),
-    "predictions in memory": lambda y, p, w: (_chunked(60)(y), p, _chunked(60)(w)),
-    "predictions in memory, unknown lengths": lambda y, p, w: (_unknown(y), p, _unknown(w)),
-}
-
-
-def _flat(value):
-    parts = value if isinstance(value, tuple) else (value,)
-    return np.concatenate([np.ravel(np.asarray(part, dtype=float)) for part in parts if part is not None])
-
-
-def _close(found, wanted, rtol=1e-12):
-    assert type(found) is type(wanted) or isinstance(found, float)
-    np.testing.assert_allclose(_flat(found), _flat(wanted), rtol=rtol, atol=1e-14)
+from dask_gd.metrics.checks import encode
+from dask_gd.metrics.scorers import METRICS
 
 
 def _both(name):
@@ -162,7 +37,7 @@ def _keywords(name, weighted, parameters):
         return parameters, None
     if parameters.get("multi_class") == "ovo":
         return parameters, None
-    return parameters, _weights() if weighted else None
+    return parameters, weights() if weighted else None
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
@@ -170,14 +45,14 @@ def _keywords(name, weighted, parameters):
 @pytest.mark.parametrize(("name", "parameters", "kind"), CASES, ids=IDS)
 def test_scikit_learns_number_for_every_cut(name, parameters, kind, weighted):
     ours, theirs = _both(name)
-    y, predicted = _data(kind)
+    y, predicted = data(kind)
     parameters, weight = _keywords(name, weighted, parameters)
     wanted = theirs(y, predicted, **parameters, **({} if weight is None else {"sample_weight": weight}))
     for label, cut in CUTS.items():
         a, b, w = cut(y, predicted, weight)
         found = ours(a, b, **parameters, **({} if w is None else {"sample_weight": w}))
         # scikit-learn judges float32 in float32; it takes the logarithms in the dtype of the probabilities
-        _close(found, wanted, rtol=1e-12 if kind != "single precision" else 1e-6)
+        close(found, wanted, rtol=1e-12 if kind != "single precision" else 1e-6)
         if isinstance(wanted, float):
             assert type(found) is float, label
 
@@ -191,7 +66,7 @@ def test_every_function_is_in_the_table_of_cases():
 def test_sums_add_up_in_any_tree_and_can_be_pickled(name, parameters, kind):
     hashable = {k: tuple(v) if isinstance(v, list) else v for k, v in parameters.items()}
     metric = METRICS[getattr(metrics, name)](**hashable)
-    y, predicted = _data(kind)
+    y, predicted = data(kind)
     weight = _keywords(name, True, parameters)[1]
     edges = [0, 1, 2, 40, 41, 120, N]
     parts = [
@@ -209,7 +84,7 @@ def test_sums_add_up_in_any_tree_and_can_be_pickled(name, parameters, kind):
         warnings.simplefilter("ignore", UndefinedMetricWarning)
         wanted = metric.value(metric.sums(y, predicted, weight))
         for sums in (left, right, middle):
-            _close(metric.value(sums), wanted, rtol=1e-11)
+            close(metric.value(sums), wanted, rtol=1e-11)
     if metric.bounded and kind != "objects":
         assert len(pickle.dumps(left)) < 2000
 
@@ -240,28 +115,26 @@ def test_ranks_of_any_rows_cut_anywhere(rows, cuts):
     assert metric.value(total) == pytest.approx(pairs.sum() / (positive * negative), rel=1e-12)
 
 
+@pytest.mark.parametrize("count", [1, 2, 8, 9, 30, 100])
+@pytest.mark.parametrize("dtype", ["U5", "i8", "u1", "i1", "f4", "f8", "?"])
+def test_labels_are_numbered_in_their_order(count, dtype, rng):
+    values = rng.integers(0, count, 500)
+    values = values.astype(dtype) if dtype[0] in "Uu?" else (values - 9).astype(dtype)
+    for labels_of in (values, values[::-1], values[:1]):
+        labels, codes = encode(labels_of)
+        wanted, numbers = np.unique(labels_of, return_inverse=True)
+        np.testing.assert_array_equal(labels, wanted)
+        np.testing.assert_array_equal(codes, numbers)
+
+
 # -- one read --------------------------------------------------------------------------------------------------------
-
-
-class Loads:
-    """Counts how often a chunk is made."""
-
-    def __init__(self):
-        self.count = 0
-
-    def array(self, v, rows):
-        def load(block):
-            self.count += 1
-            return block
-
-        return da.from_array(v, chunks=(rows, *v.shape[1:])).map_blocks(load, dtype=v.dtype, meta=v[:0])
 
 
 @pytest.mark.parametrize(("name", "parameters", "kind"), CASES, ids=IDS)
 def test_every_chunk_is_read_once(name, parameters, kind, monkeypatch):
     monkeypatch.setattr(ranking, "SMALL_ROWS", 0)
     monkeypatch.setattr(exchange, "RANGE_ROWS", 40)
-    y, predicted = _data(kind)
+    y, predicted = data(kind)
     weight = _keywords(name, True, parameters)[1]
     loads = Loads()
     given = {"sample_weight": loads.array(weight, 50)} if weight is not None else {}
@@ -271,49 +144,44 @@ def test_every_chunk_is_read_once(name, parameters, kind, monkeypatch):
     assert loads.count == 5 * (2 + len(given))
 
 
-def test_a_scorer_reads_X_once():
-    rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(N, 3)), rng.integers(0, 2, N)
-    model = dask_gd.LogisticRegression().fit(X, y)
-    for name in ("accuracy", "neg_log_loss", "roc_auc"):
+def test_every_chunk_is_read_once_to_learn_its_length():
+    y, predicted = data("probability")
+    for lengths in ("predictions", "both, other chunks"):
         loads = Loads()
-        found = metrics.get_scorer(name)(model, loads.array(X, 50), loads.array(y, 50))
-        assert loads.count == 10
-        assert found == pytest.approx(reference.get_scorer(name)(model, X, y), rel=1e-12)
+        lazy = loads.array(predicted, 50)
+        lazy._chunks = ((math.nan,) * 5,)
+        true, n_chunks = y, 5
+        if lengths != "predictions":
+            true, n_chunks = loads.array(y, 40), 11
+            true._chunks = ((math.nan,) * 6,)
+        assert metrics.roc_auc_score(true, lazy) == pytest.approx(reference.roc_auc_score(y, predicted), rel=1e-12)
+        assert loads.count == n_chunks
 
 
-def test_frames_of_one_source_are_read_once(tmp_path):
-    import dask.dataframe as dd
+def test_targets_in_column_chunks():
+    y, predicted = data("targets")
+    found = metrics.r2_score(da.from_array(y, chunks=(50, 1)), da.from_array(predicted, chunks=(60, 1)))
+    assert found == pytest.approx(reference.r2_score(y, predicted), rel=1e-12)
 
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(rng.normal(size=(N, 3)), columns=list("abc"))
-    table["y"] = (table.a + rng.normal(size=N) > 0).astype(int)
-    calls = []
 
-    def load(i):
-        calls.append(i)
-        return table.iloc[i * 51 : (i + 1) * 51]
-
-    frame = dd.from_map(load, range(4), meta=table.iloc[:0])
-    model = dask_gd.LogisticRegression().fit(table[["a", "b", "c"]], table.y)
-    calls.clear()
-    found = metrics.get_scorer("neg_log_loss")(model, frame[["a", "b", "c"]], frame.y)
-    assert sorted(calls) == [0, 1, 2, 3]
-    wanted = reference.get_scorer("neg_log_loss")(model, table[["a", "b", "c"]], table.y)
-    assert found == pytest.approx(wanted, rel=1e-12)
-    with pytest.raises(ValueError, match="feature names"):
-        metrics.get_scorer("accuracy")(model, frame[["a", "b"]], frame.y)
-    assert hasattr(model, "feature_names_in_")
+def test_arrays_of_other_libraries():
+    xp = pytest.importorskip("array_api_strict")
+    y, predicted = data("probability")
+    wanted = reference.log_loss(y, predicted, sample_weight=weights())
+    given = [xp.asarray(v) for v in (y, predicted, weights())]
+    assert metrics.log_loss(*given[:2], sample_weight=given[2]) == pytest.approx(wanted, rel=1e-12)
+    lazy = chunked(50)(predicted)
+    assert metrics.log_loss(given[0], lazy, sample_weight=given[2]) == pytest.approx(wanted, rel=1e-12)
 
 
 def test_series_and_frames():
     import dask.dataframe as dd
 
-    y, predicted = _data("labels")
-    table = dd.from_pandas(pd.DataFrame({"y": y, "p": predicted, "w": _weights()}), npartitions=3)
+    y, predicted = data("labels")
+    table = dd.from_pandas(pd.DataFrame({"y": y, "p": predicted, "w": weights()}), npartitions=3)
     found = metrics.accuracy_score(table.y, table.p, sample_weight=table.w)
-    assert found == pytest.approx(reference.accuracy_score(y, predicted, sample_weight=_weights()), rel=1e-12)
-    y, predicted = _data("targets")
+    assert found == pytest.approx(reference.accuracy_score(y, predicted, sample_weight=weights()), rel=1e-12)
+    y, predicted = data("targets")
     a, b = (dd.from_pandas(pd.DataFrame(v, columns=["a", "b"]), npartitions=3) for v in (y, predicted))
     assert metrics.r2_score(a, b) == pytest.approx(reference.r2_score(y, predicted), rel=1e-12)
 
@@ -333,8 +201,8 @@ def test_areas_of_many_ranges(ranges, monkeypatch):
         ("probabilities", {"multi_class": "ovr", "average": "micro"}),
         ("probabilities", {"multi_class": "ovo", "average": "weighted"}),
     ):
-        y, p = _data(kind)
-        weight = None if parameters.get("multi_class") == "ovo" else _weights()
+        y, p = data(kind)
+        weight = None if parameters.get("multi_class") == "ovo" else weights()
         wanted = reference.roc_auc_score(y, p, sample_weight=weight, **parameters)
         for cut in ("uneven and empty chunks", "chunks of their own", "unknown lengths"):
             a, b, w = CUTS[cut](y, p, weight)
@@ -363,22 +231,13 @@ def test_same_bits_on_any_scheduler(name, monkeypatch):
     monkeypatch.setattr(ranking, "SMALL_ROWS", 0)
     monkeypatch.setattr(exchange, "RANGE_ROWS", 40)
     kinds = {"log_loss": "probability", "roc_auc_score": "probability", "r2_score": "numbers"}
-    y, p = _data(kinds.get(name, "binary labels"))
-    arguments = [_chunked(10)(v) for v in (y, p)]
+    y, p = data(kinds.get(name, "binary labels"))
+    arguments = [chunked(10)(v) for v in (y, p)]
     found = set()
     for scheduler in ("synchronous", "threads"):
         with dask.config.set(scheduler=scheduler):
-            found.add(getattr(metrics, name)(*arguments, sample_weight=_chunked(10)(_weights())))
+            found.add(getattr(metrics, name)(*arguments, sample_weight=chunked(10)(weights())))
     assert len(found) == 1
-
-
-def _words(function, *arguments, **parameters):
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return function(*arguments, **parameters)
-        except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
-            return error
 
 
 a_, b_ = np.array([0, 1, 1, 0]), np.array([0, 1, 0, 0])
@@ -450,16 +309,16 @@ WRONG = [  # scikit-learn refuses, or answers NaN or a number with a warning
 @pytest.mark.parametrize(("name", "arguments", "parameters"), WRONG)
 def test_what_scikit_learn_refuses_we_refuse_in_its_words(name, arguments, parameters, cut):
     ours, theirs = _both(name)
-    wanted = _words(theirs, *arguments, **parameters)
+    wanted = words(theirs, *arguments, **parameters)
     if cut == "chunks":
-        arguments = [_chunked(len(arguments[0]))(v) for v in arguments]
-    found = _words(ours, *arguments, **parameters)
+        arguments = [chunked(len(arguments[0]))(v) for v in arguments]
+    found = words(ours, *arguments, **parameters)
     if isinstance(wanted, Exception):
         assert isinstance(found, ValueError | TypeError | NotImplementedError)
         first = str(wanted).split("Got")[0].split("Please")[0].split("array of shape")[0].split("{0, 1}")[0]
         assert first.split("{")[0].split("[")[0].strip() in str(found)
     else:
-        _close(found, wanted)
+        close(found, wanted)
 
 
 @pytest.mark.parametrize(("name", "arguments", "parameters"), WRONG)
@@ -479,7 +338,7 @@ def test_warnings_are_scikit_learns(name, arguments, parameters):
 
 
 def test_rows_that_do_not_match():
-    y, p = _data("labels")
+    y, p = data("labels")
     message = "Found input variables with inconsistent numbers of samples"
     for a, b in ((y[:-1], p), (da.from_array(y[:-1], chunks=50), da.from_array(p, chunks=50))):
         with pytest.raises(ValueError, match=message):
@@ -487,7 +346,7 @@ def test_rows_that_do_not_match():
     lazy = da.from_array(y[:-1], chunks=68)
     lazy._chunks = ((math.nan,) * 3,)
     with pytest.raises(ValueError, match=message + r".*block 2"):
-        metrics.accuracy_score(lazy, _unknown(p))
+        metrics.accuracy_score(lazy, unknown(p))
 
 
 @pytest.mark.parametrize("name", ["accuracy_score", "mean_squared_error", "log_loss", "roc_auc_score"])
@@ -498,11 +357,11 @@ def test_no_rows(name):
 
 
 def test_the_first_wrong_block_is_named():
-    y, p = _data("probability")
+    y, p = data("probability")
     p = p.copy()
     p[120:] = 2
     with pytest.raises(dask_gd.DataError, match=r"greater than 1: 2.0 \(block 2\)"):
-        metrics.log_loss(_chunked(50)(y), _chunked(50)(p))
+        metrics.log_loss(chunked(50)(y), chunked(50)(p))
 
 
 @pytest.mark.parametrize(
@@ -528,161 +387,6 @@ def test_parameters_that_are_none(function, parameters, message):
         function(a_, b_, **parameters)
 
 
-# -- scorers ---------------------------------------------------------------------------------------------------------
-
-
-def _models():
-    rng = np.random.default_rng(5)
-    X = rng.normal(size=(N, 4))
-    y = X @ [1.0, -1.0, 0.5, 0.0] + rng.normal(size=N)
-    counts = rng.poisson(np.exp(np.clip(y / 3, -2, 2))) + 1.0
-    labels = np.digitize(y, [-0.7, 0.7])
-    return X, {
-        "numbers": (dask_gd.PoissonRegressor().fit(X, counts), counts),
-        "binary": (dask_gd.LogisticRegression().fit(X, (y > 0).astype(int)), (y > 0).astype(int)),
-        "classes": (dask_gd.LogisticRegression().fit(X, labels), labels),
-    }
-
-
-@pytest.mark.parametrize("name", sorted(NAMED))
-def test_scorers_score_as_scikit_learns(name):
-    X, models = _models()
-    scorer, theirs = metrics.get_scorer(name), reference.get_scorer(name)
-    tried = 0
-    for model, y in models.values():
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            wanted = _words(theirs, model, X, y, sample_weight=None)
-            if isinstance(wanted, Exception) or (not hasattr(model, "classes_")) != _judges_numbers(name):
-                continue
-            tried += 1
-            assert scorer(model, X, y) == pytest.approx(wanted, rel=1e-12)
-            found = scorer(model, _chunked(50)(X), _chunked(50)(y))
-        assert type(found) is float
-        assert found == pytest.approx(wanted, rel=1e-12)
-    assert tried
-    assert scorer.name == name
-    assert scorer.sign == (-1 if name.startswith("neg_") else 1)
-
-
-def _judges_numbers(name):
-    return any(part in name for part in ("error", "deviance", "variance")) or name == "r2"
-
-
-def test_scorer_names_are_scikit_learns():
-    assert metrics.get_scorer_names() == sorted(NAMED)
-    assert set(metrics.get_scorer_names()) <= set(reference.get_scorer_names())
-    with pytest.raises(ValueError, match="'nonsense' is not a valid scoring value"):
-        metrics.get_scorer("nonsense")
-    assert metrics.get_scorer(len) is len
-
-
-def test_scorers_are_values():
-    scorer = metrics.get_scorer("roc_auc")
-    again = pickle.loads(pickle.dumps(scorer))
-    assert again == scorer
-    assert hash(again) == hash(scorer)
-    assert again != metrics.get_scorer("accuracy")
-    search = clone(GridSearchCV(dask_gd.Ridge(), {"alpha": [1.0]}, scoring=scorer))
-    assert search.scoring == scorer
-    assert repr(metrics.get_scorer("neg_mean_squared_error")) == (
-        "Scorer(MeanSquaredError(multioutput='uniform_average'), sign=-1, name='neg_mean_squared_error')"
-    )
-    assert "response_method=('decision_function', 'predict_proba')" in repr(scorer)
-
-
-def test_make_scorer():
-    X, models = _models()
-    model, y = models["classes"]
-    ours = metrics.make_scorer(metrics.fbeta_score, beta=2, average=None, labels=[1])
-    theirs = reference.make_scorer(reference.fbeta_score, beta=2, average="macro", labels=[1])
-    assert ours(model, X, y)[0] == pytest.approx(theirs(model, X, y), rel=1e-12)
-    model, y = models["numbers"]
-    ours = metrics.make_scorer(metrics.mean_pinball_loss, alpha=0.9, greater_is_better=False)
-    theirs = reference.make_scorer(reference.mean_pinball_loss, alpha=0.9, greater_is_better=False)
-    assert ours(model, _chunked(50)(X), y) == pytest.approx(theirs(model, X, y), rel=1e-12)
-    assert ours.name == "mean_pinball_loss"
-    assert metrics.make_scorer(ranking.RocAuc(), response_method="predict_proba").responses == ("predict_proba",)
-    with pytest.raises(ValueError, match=r"sklearn\.metrics\.make_scorer takes other functions"):
-        metrics.make_scorer(reference.accuracy_score)
-    with pytest.raises(TypeError, match="gamma"):
-        metrics.make_scorer(metrics.f1_score, gamma=1)
-
-
-def test_the_positive_column():
-    X, models = _models()
-    model, y = models["binary"]
-    ours = metrics.make_scorer(metrics.brier_score_loss, greater_is_better=False, pos_label=0)
-    theirs = reference.make_scorer(
-        reference.brier_score_loss, greater_is_better=False, response_method="predict_proba", pos_label=0
-    )
-    for layout in (X, _chunked(60)(X)):
-        assert ours(model, layout, y) == pytest.approx(theirs(model, X, y), rel=1e-12)
-    with pytest.raises(ValueError, match="pos_label=5 is not a valid label"):
-        metrics.make_scorer(metrics.brier_score_loss, pos_label=5)(model, X, y)
-    with pytest.raises(AttributeError, match="has none of the following attributes: decision_function, predict_proba"):
-        metrics.get_scorer("roc_auc")(models["numbers"][0], X, y)
-
-
-def test_weights_of_scorers():
-    X, models = _models()
-    model, y = models["binary"]
-    weight = _weights()
-    found = metrics.get_scorer("neg_log_loss")(model, _chunked(50)(X), y, sample_weight=_chunked(50)(weight))
-    assert found == pytest.approx(reference.get_scorer("neg_log_loss")(model, X, y, sample_weight=weight), rel=1e-12)
-    with pytest.raises(TypeError, match="neg_max_error takes no sample_weight"):
-        metrics.get_scorer("neg_max_error")(model, X, y, weight)
-
-
-def test_scorers_judge_models_of_others():
-    X, models = _models()
-    y = models["binary"][1]
-    model = TheirLogisticRegression().fit(X, y)
-    for name in ("accuracy", "neg_log_loss", "roc_auc", "f1", "neg_brier_score"):
-        assert metrics.get_scorer(name)(model, X, y) == pytest.approx(
-            reference.get_scorer(name)(model, X, y), rel=1e-12
-        )
-
-
-@pytest.mark.parametrize("lazy", [False, True])
-def test_scikit_learns_searches_take_our_scorers(lazy):
-    X, models = _models()
-    y = models["binary"][1]
-    names = ["accuracy", "neg_log_loss", "roc_auc", "f1"]
-    data = (_chunked(50)(X), _chunked(50)(y)) if lazy else (X, y)
-    # scikit-learn's splitters index rows of a dask array; scores of ours are computed by us
-    folds = [(np.arange(N)[np.arange(N) % 3 != i], np.arange(N)[np.arange(N) % 3 == i]) for i in range(3)]
-    ours = cross_validate(
-        dask_gd.LogisticRegression(), *data, cv=folds, scoring={name: metrics.get_scorer(name) for name in names}
-    )
-    theirs = cross_validate(dask_gd.LogisticRegression(), X, y, cv=folds, scoring=names)
-    for name in names:
-        np.testing.assert_allclose(ours[f"test_{name}"], theirs[f"test_{name}"], rtol=1e-6)
-    scores = cross_val_score(dask_gd.LogisticRegression(), *data, cv=folds, scoring=metrics.get_scorer("roc_auc"))
-    np.testing.assert_allclose(scores, theirs["test_roc_auc"], rtol=1e-6)
-    search = GridSearchCV(
-        dask_gd.LogisticRegression(), {"C": [0.01, 1.0]}, cv=folds, scoring=metrics.get_scorer("neg_log_loss")
-    ).fit(*data)
-    plain = GridSearchCV(dask_gd.LogisticRegression(), {"C": [0.01, 1.0]}, cv=folds, scoring="neg_log_loss").fit(X, y)
-    np.testing.assert_allclose(search.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"], rtol=1e-6)
-    assert search.best_params_ == plain.best_params_
-
-
-def test_metadata_routing():
-    import sklearn
-
-    X, models = _models()
-    y = models["binary"][1]
-    weight = _weights()
-    with sklearn.config_context(enable_metadata_routing=True):
-        scorer = metrics.get_scorer("accuracy").set_score_request(sample_weight=True)
-        model = TheirLogisticRegression().set_fit_request(sample_weight=False)
-        found = cross_val_score(model, X, y, cv=3, scoring=scorer, params={"sample_weight": weight})
-        theirs = reference.get_scorer("accuracy").set_score_request(sample_weight=True)
-        wanted = cross_val_score(model, X, y, cv=3, scoring=theirs, params={"sample_weight": weight})
-    np.testing.assert_allclose(found, wanted, rtol=1e-12)
-
-
 # -- on a cluster ----------------------------------------------------------------------------------------------------
 
 
@@ -690,8 +394,8 @@ def test_on_a_client_as_on_one_thread(client, monkeypatch):
     monkeypatch.setattr(ranking, "SMALL_ROWS", 50)
     monkeypatch.setattr(exchange, "RANGE_ROWS", 40)
     for name, kind in (("accuracy_score", "labels"), ("roc_auc_score", "probability"), ("r2_score", "numbers")):
-        y, p = (_chunked(20)(v) for v in _data(kind))
-        w = _chunked(20)(_weights())
+        y, p = (chunked(20)(v) for v in data(kind))
+        w = chunked(20)(weights())
         alone = getattr(metrics, name)(y, p, sample_weight=w)
         with dask.config.set(scheduler=None), client.as_current():
             assert getattr(metrics, name)(y, p, sample_weight=w) == alone
@@ -745,3 +449,15 @@ def test_ranks_say_their_size():
     assert len(ranks) == 3
     assert ranks.sample(2).tolist() == [0.1, 0.3]
     assert [len(part) for part in ranks.cut(np.array([0.1, 0.25]))] == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", sorted(set(metrics.__all__) - {"Metric", "Scorer", "get_scorer_names"}))
+def test_public_functions_are_documented(name):
+    doc = getattr(metrics, name).__doc__
+    for section in ("Parameters", "Returns", "Raises", "Examples"):
+        assert f"{section}\n" in doc
+        assert f"{'-' * len(section)}\n" in doc
+    for parameter in inspect.signature(getattr(metrics, name)).parameters.values():
+        stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        assert f"{stars}{parameter.name}" in doc, parameter
+    assert "{" + "weight" + "}" not in doc

@@ -224,6 +224,17 @@ def test_a_diverging_candidate_disturbs_no_other():
     assert ours.best_params_ == theirs.best_params_
 
 
+@pytest.mark.parametrize("scoring", ["r2", "neg_mean_squared_error", "neg_root_mean_squared_error"])
+@pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["plain", "weights"])
+def test_scores_of_squared_losses_take_no_sweep(scoring, weights):
+    fit = {} if weights is None else {"sample_weight": weights}
+    options = {"scoring": scoring, "return_train_score": True}
+    ours = GridSearchCV(dg.Ridge(), {"alpha": [0.1, 10.0]}, **options).fit(X, NUMBERS, **fit)
+    theirs = sk.GridSearchCV(dg.Ridge(), {"alpha": [0.1, 10.0]}, **options).fit(X, NUMBERS, **fit)
+    assert ours.n_sweeps_ == 1
+    assert_same_search(ours, theirs, tol=1e-10)
+
+
 # -- errors ----------------------------------------------------------------------------------------------------------
 
 
@@ -238,6 +249,17 @@ def test_a_candidate_that_cannot_be_fitted():
         GridSearchCV(dg.Ridge(), grid, cv=3, error_score="raise").fit(X, NUMBERS)
     with pytest.raises(ValueError, match="alpha"):
         GridSearchCV(dg.Ridge(), {"alpha": [-1.0, -2.0]}, cv=3).fit(X, NUMBERS)
+
+
+def test_a_score_that_does_not_exist():
+    grid, options = {"C": [0.1, 1.0]}, {"scoring": "f1", "cv": 3, "error_score": -1.0}
+    with pytest.warns(UserWarning, match=r"Scoring failed.*multiclass"):
+        ours = GridSearchCV(dg.LogisticRegression(), grid, **options).fit(X, THREE)
+    with pytest.warns(UserWarning, match="Scoring failed"):
+        theirs = sk.GridSearchCV(dg.LogisticRegression(), grid, **options).fit(X, THREE)
+    assert_same_search(ours, theirs)
+    with pytest.raises(ValueError, match="multiclass"):
+        GridSearchCV(dg.LogisticRegression(), grid, scoring="f1", error_score="raise").fit(X, THREE)
 
 
 def test_a_failed_search_leaves_nothing():

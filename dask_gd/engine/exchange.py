@@ -61,10 +61,10 @@ class Exchange:
         self._blocks = [block for block, n in zip(held, self._rows, strict=True) if n]
         self._rows = [n for n in self._rows if n]
 
-    def add(self, function: Callable[[Block], Any]) -> Any:
-        """``function`` of every block that has rows, added in the fixed tree; None where there are none."""
+    def add(self, function: Callable[[Block], Any], empty: Any) -> Any:
+        """``function`` of every block that has rows, added in the fixed tree; ``empty`` where there are none."""
         if not self._blocks:
-            return None
+            return empty
         hidden = Opaque(function)
         tree = Tree(len(self._blocks))
         for i, part in enumerate(self._ask(_apply, [(hidden, block) for block in self._blocks])):
@@ -146,6 +146,8 @@ class Exchange:
                 f"The cluster lost rows that were being put in order: {describe(error)}. Give the workers more memory "
                 "or make the chunks smaller."
             ) from error
+        finally:
+            self._release(futures)
 
 
 class Ranges:

@@ -26,7 +26,7 @@ def _joined(values: Any) -> Any:
     import dask
 
     if is_dask_frame(values):
-        return dask.delayed(_join_frames, pure=False)(values.to_delayed())
+        return values.repartition(npartitions=1).to_delayed()[0]
     values = as_dask_array(values)
     if values.ndim == 2 and values.numblocks[1] > 1:
         values = values.rechunk({1: -1})
@@ -39,9 +39,3 @@ def _join_rows(chunks: list[Any]) -> Any:
     if any(sp.issparse(chunk) for chunk in chunks):
         return sp.vstack(chunks, format="csr")
     return concat([np.asarray(chunk) for chunk in chunks])
-
-
-def _join_frames(chunks: list[Any]) -> Any:
-    import pandas as pd
-
-    return pd.concat(chunks)

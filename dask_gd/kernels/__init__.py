@@ -4,19 +4,21 @@ from .band import BandKernel, BandSums
 from .deal import Deal, HoldOut, whole
 from .epoch import EpochKernel
 from .first import First, FirstKernel
-from .folds import EVERYTHING, FoldKernel, FoldSums, HeldOutKernel, JudgedModel, Split, SplitLossKernel, WithoutKernel
+from .folds import EVERYTHING, FoldKernel, FoldSums
 from .labels import EncodeLabels
 from .left_out import LeaveOneOutKernel, RotatedKernel, TargetSquaresKernel
 from .loss import LossKernel
 from .moments import Moments, MomentsKernel
 from .ranks import Area, Ranks, merge_ranks
 from .sample import Sample, SampleKernel
-from .score import Accuracy, Explained, ScoreKernel, ScoreSums
+from .score import Accuracy, Explained, ScoreKernel, ScoreSums, squared_errors
+from .splits import CLASS_NUMBER, HeldOutKernel, JudgedModel, Split, SplitLossKernel, Unjudged, WithoutKernel
 from .spread import Spread, SpreadKernel
-from .squares import FoldSquares, Squares, SquaresKernel
+from .squares import Squares, SquaresKernel
 from .together import Together
 
 __all__ = [
+    "CLASS_NUMBER",
     "EVERYTHING",
     "Accuracy",
     "Area",
@@ -29,7 +31,6 @@ __all__ = [
     "First",
     "FirstKernel",
     "FoldKernel",
-    "FoldSquares",
     "FoldSums",
     "HeldOutKernel",
     "HoldOut",
@@ -52,7 +53,9 @@ __all__ = [
     "SquaresKernel",
     "TargetSquaresKernel",
     "Together",
+    "Unjudged",
     "WithoutKernel",
     "merge_ranks",
+    "squared_errors",
     "whole",
 ]

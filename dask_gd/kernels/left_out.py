@@ -13,7 +13,7 @@ from ..arrays import alike, cast, concat, is_device_array, namespace, to_numpy, 
 from ..protocol import Array, Block
 from .device import DOUBLE
 from .rows import MAX_ROWS, row_slices, take_rows
-from .squares import FoldSquares, Squares, SquaresKernel
+from .squares import Squares, SquaresKernel
 
 SLICE_BYTES = 2**20  # of all that is formed for a slice of rows
 SPARSE_SLICE_BYTES = 2**18  # whose products are new memory each time
@@ -27,7 +27,7 @@ class TargetSquaresKernel(SquaresKernel):
     """The squares of y - offset and, where that is not the same, of y beside it, which is what a score is held
     against."""
 
-    def __call__(self, block: Block) -> Squares | FoldSquares:
+    def __call__(self, block: Block) -> Squares:
         if block.offset is not None:
             y = block.y[:, None] if block.y.ndim == 1 else block.y
             block = block._replace(y=concat([y - block.offset[:, None], y], axis=1), offset=None)
@@ -53,7 +53,6 @@ class RotatedKernel:
         for rows, Z in _rotated(block.X, self.center, self.basis, d, Scratch()):
             parts = (None if a is None else a[rows, ...] for a in (block.y, block.weight, block.offset))
             part = SquaresKernel()(Block(block.index, Z, *parts))
-            assert isinstance(part, Squares)
             total = total + part
         return total
 

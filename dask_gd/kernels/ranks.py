@@ -32,7 +32,8 @@ class Ranks:
             kept = weight != 0
             codes, scores, weight = codes[kept], scores[kept], weight[kept]
         ones = np.ones(len(scores)) if weight is None else weight.astype(np.float64, copy=False)
-        return _in_order(labels, scores, np.stack([np.where(codes == i, ones, 0.0) for i in range(len(labels))]))
+        weights = np.stack([np.where(codes == i, ones, 0.0) for i in range(len(labels))])
+        return _in_order(labels, scores, weights, counts=weight is None)
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -107,13 +108,15 @@ def merge_ranks(parts: Sequence[Ranks]) -> Ranks:
     return _in_order(labels, scores, weights)
 
 
-def _in_order(labels: Array, scores: Array, weights: Array) -> Ranks:
-    """Sorted, with the weights of equal scores added in their order."""
+def _in_order(labels: Array, scores: Array, weights: Array, *, counts: bool = False) -> Ranks:
+    """Sorted, with the weights of equal scores added in their order; ``counts``: whose sums are exact in any."""
     if not len(scores):
         return Ranks(labels, scores, weights)
-    order = np.argsort(scores, kind="stable")
-    scores, weights = scores[order], weights[:, order]
-    first = np.concatenate([[True], scores[1:] != scores[:-1]])
+    order = np.argsort(scores)  # several times as fast as a stable one, and the same where no two are equal
+    ordered = scores[order]
+    first = np.concatenate([[True], ordered[1:] != ordered[:-1]])
     if first.all():
-        return Ranks(labels, scores, weights)
-    return Ranks(labels, scores[first], np.add.reduceat(weights, np.flatnonzero(first), axis=1))
+        return Ranks(labels, ordered, weights[:, order])
+    if not counts:
+        order = np.argsort(scores, kind="stable")
+    return Ranks(labels, ordered[first], np.add.reduceat(weights[:, order], np.flatnonzero(first), axis=1))

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..engine import open_engine, row_count
 from ..engine.blas import one_blas_thread
-from ..kernels import FirstKernel, FoldSquares, MomentsKernel, Squares, SquaresKernel
+from ..kernels import EVERYTHING, FirstKernel, FoldKernel, MomentsKernel, Squares, SquaresKernel
 from ..losses import Squared
 from ..objective import Objective
 from ..paths import Path, held_out_errors, regularisation_path
@@ -59,11 +59,12 @@ def solve_path(engine: Engine, *, problem: PathProblem, n_features: int) -> Path
 
 def _solve_path(engine: Engine, problem: PathProblem, n_features: int) -> PathOutcome:
     before = engine.n_sweeps
-    kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), SquaresKernel(problem.n_folds))
-    first = engine.sweep(kernel)
+    kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), SquaresKernel())
+    sums = engine.sweep(FoldKernel(kernel, problem.n_folds) if problem.n_folds else kernel)
+    first = sums.without(EVERYTHING) if problem.n_folds else sums
     check_moments(first.moments, n_features)
-    folds = first.squares if isinstance(first.squares, FoldSquares) else None
-    squares = first.squares if folds is None else folds.without(None)
+    folds = sums.of("squares") if problem.n_folds else None
+    squares = first.squares
     assert isinstance(squares, Squares)
     objective = Objective(
         Squared(),

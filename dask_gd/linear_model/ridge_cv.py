@@ -11,9 +11,10 @@ import numpy as np
 from ..engine import is_dask, map_blocks, of_block, open_engine, row_count
 from ..engine.blas import one_blas_thread
 from ..kernels import (
+    EVERYTHING,
     First,
     FirstKernel,
-    FoldSquares,
+    FoldKernel,
     LeaveOneOutKernel,
     MomentsKernel,
     Squares,
@@ -93,11 +94,11 @@ def _by_rows(engine: Engine, choice: RidgeChoice, n_features: int) -> RidgeOutco
 
 
 def _by_folds(engine: Engine, choice: RidgeChoice, n_features: int) -> RidgeOutcome:
-    kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), TargetSquaresKernel(choice.n_folds))
-    first: First = engine.sweep(kernel)
-    moments, folds = first.moments, first.squares
+    kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), TargetSquaresKernel())
+    sums_of_folds = engine.sweep(FoldKernel(kernel, choice.n_folds))
+    first: First = sums_of_folds.without(EVERYTHING)
+    moments, folds = first.moments, sums_of_folds.of("squares")
     check_moments(moments, n_features)
-    assert isinstance(folds, FoldSquares)
     scoring, n_targets = choice.scoring or "r2", np.size(moments.y_mean)
     values = np.zeros((choice.n_folds, len(choice.alphas)))
     for fold, rows in enumerate(folds.parts):
@@ -114,7 +115,7 @@ def _by_folds(engine: Engine, choice: RidgeChoice, n_features: int) -> RidgeOutc
         values[fold] = scores(judge(coefs, sums.intercepts(coefs), rows), scoring).mean(axis=1)
     means = values.mean(axis=0)
     chosen = np.argmax(means)
-    whole = folds.without(None)
+    whole = first.squares
     assert whole is not None
     sums = RidgeSums.of(whole, n_targets, fit_intercept=choice.fit_intercept)
     alpha = float(choice.alphas[chosen])

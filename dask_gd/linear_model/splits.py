@@ -10,12 +10,22 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..fitting import run_job
-from ..kernels import EVERYTHING, EncodeLabels, First, FoldKernel, FoldSums, HeldOutKernel, JudgedModel, Squares
+from ..kernels import (
+    EVERYTHING,
+    EncodeLabels,
+    First,
+    FoldKernel,
+    FoldSums,
+    HeldOutKernel,
+    JudgedModel,
+    Squares,
+    Unjudged,
+)
 from ..lockstep import SplitJob, run_in_lockstep
 from ..objective import Landmark, Model, Objective
 from ..penalties import ElasticNet
 from ..planner import samples_tell
-from ..protocol import EXPECTED, Array, Callback, Engine, Job, Query, Result
+from ..protocol import EXPECTED, Array, Callback, Engine, Job, Kernel, PointSums, Query, Result
 from .fit import Neighbour, Outcome, Problem, class_balance, fitting, looking, seen
 from .start import CONSTANT_MODEL
 
@@ -51,8 +61,9 @@ class Scored(NamedTuple):
     """All fits and their scores."""
 
     fits: list[list[Any]]  # (problems, folds): an Outcome, or the error that stopped it
-    test_scores: Array  # (problems, folds, metrics)
+    test_scores: Array  # (problems, folds, metrics); nan where there is none
     train_scores: Array | None
+    refusals: tuple[str, ...]  # why metrics have no value
     test_rows: Array  # (folds,)
     fit_seconds: float  # of all fits together
     score_seconds: float
@@ -82,16 +93,18 @@ def solve_splits(
     before = engine.n_sweeps
     data = _look(engine, search, n_features)
     began = time.perf_counter()
-    fits = _fit_all(engine, search, data, callbacks)
+    fits, known = _fit_all(engine, search, data, callbacks)
     scored = time.perf_counter()
-    tests, trains = _scores(engine, search, data, fits)
+    tests, trains, refusals = _scores(engine, search, data, fits)
     chosen_at = time.perf_counter()
     rows = np.array([0 if part is None else part.moments.n_rows for part in data.folds.parts])
-    found = Scored(fits, tests, trains, rows, scored - began, chosen_at - scored)
+    found = Scored(fits, tests, trains, refusals, rows, scored - began, chosen_at - scored)
     chosen = search.choose(found)
     refit = None
     if chosen is not None:
-        refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, callbacks, None), engine)
+        refit = known.get(chosen)
+        if refit is None:
+            refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, callbacks, None), engine)
     return SplitOutcome(found, refit, time.perf_counter() - chosen_at, engine.n_sweeps - before)
 
 
@@ -172,8 +185,10 @@ def _balanced(data: _Data, problem: Problem, fold: int) -> tuple[First, Array | 
     return first._replace(moments=moments, sample=sample), weights
 
 
-def _fit_all(engine: Engine, search: SplitProblems, data: _Data, callbacks: tuple[Callback, ...]) -> list[list[Any]]:
-    """(problems, folds) an Outcome, or the error that stopped it."""
+def _fit_all(
+    engine: Engine, search: SplitProblems, data: _Data, callbacks: tuple[Callback, ...]
+) -> tuple[list[list[Any]], dict[int, Outcome]]:
+    """(problems, folds) an Outcome, or the error that stopped it; and the problems that were solved for all rows."""
     problems, n_folds = search.problems, search.n_folds
     found: list[list[Any]] = [[None] * n_folds for _ in problems]
 
@@ -185,23 +200,18 @@ def _fit_all(engine: Engine, search: SplitProblems, data: _Data, callbacks: tupl
         for (number, fold), outcome in zip(places, run_in_lockstep(jobs, engine, n_folds), strict=True):
             found[number][fold] = outcome
 
-    pilots = _pilots(problems, data)
-    neighbours: dict[tuple[int, int], Neighbour] = {}
-    if pilots:
-        run(list(pilots), {})
-        neighbours = _neighbours(engine, search, data, pilots, found)
+    neighbours, pilots = _neighbours(engine, search, data)
     first = data.firsts[EVERYTHING]
     assert isinstance(first, First)
     width = max(len(first.moments.mean) * (1 if data.classes is None else len(data.classes)), 1)
     at_once = max(MOST_COEFFICIENTS // (width * n_folds), 1)
-    rest = [number for number in range(len(problems)) if number not in pilots]
-    for start in range(0, len(rest), at_once):
-        run(rest[start : start + at_once], neighbours)
-    return found
+    for start in range(0, len(problems), at_once):
+        run(range(start, min(start + at_once, len(problems))), neighbours)
+    return found, pilots
 
 
 def _pilots(problems: Sequence[Problem], data: _Data) -> dict[int, list[int]]:
-    """Of problems that differ in nothing but the penalty the one of middle strength, and its neighbours."""
+    """Of problems that differ in nothing but the penalty the one of middle strength, and all of them."""
     groups: dict[str, list[int]] = {}
     for number, problem in enumerate(problems):
         if problem.solver == "auto" and problem.start == CONSTANT_MODEL:
@@ -218,39 +228,62 @@ def _pilots(problems: Sequence[Problem], data: _Data) -> dict[int, list[int]]:
         if problem.plan("", seen(data.extent, first.moments), loss, problem.penalty).squares:
             continue
         numbers = sorted(numbers, key=lambda i: _strength(problems[i]))
-        middle = numbers[len(numbers) // 2]
-        pilots[middle] = [number for number in numbers if number != middle]
+        pilots[numbers[len(numbers) // 2]] = numbers
     return pilots
 
 
 def _neighbours(
-    engine: Engine, search: SplitProblems, data: _Data, pilots: dict[int, list[int]], found: list[list[Any]]
-) -> dict[tuple[int, int], Neighbour]:
-    """The pilots' minima with the curvature there, one more sweep, for each of the problems near them."""
-    places = [
-        (pilot, fold) for pilot in pilots for fold in range(search.n_folds) if isinstance(found[pilot][fold], Outcome)
-    ]
-    jobs = [SplitJob(_curving(data, search.problems[i], fold, found[i][fold].result), fold) for i, fold in places]
-    curved = run_in_lockstep(jobs, engine, search.n_folds)
-    neighbours = {}
-    for (pilot, fold), sums in zip(places, curved, strict=True):
-        result = found[pilot][fold].result
-        if isinstance(sums, Exception) or not np.isfinite(result.coef).all():
-            continue
-        strength = _strength(search.problems[pilot])
-        for i in pilots[pilot]:
+    engine: Engine, search: SplitProblems, data: _Data
+) -> tuple[dict[tuple[int, int], Neighbour], dict[int, Outcome]]:
+    """For each (problem, fold) near a pilot the pilot's minimum over all rows with what is known there of the split's
+    own loss, one more sweep; and the pilots' outcomes."""
+    outcomes: dict[int, Outcome] = {}
+    neighbours: dict[tuple[int, int], Neighbour] = {}
+    for pilot, numbers in _pilots(search.problems, data).items():
+        problem = search.problems[pilot]
+        try:
+            outcome = run_job(_fitting(data, problem, EVERYTHING, (), None), engine)
+            result = outcome.result
+            if not (result.converged and np.isfinite(result.coef).all()):
+                continue
+            sums = _landmarks(engine, search, data, problem, result)
+        except (ValueError, ArithmeticError):
+            continue  # each fit will say so itself
+        outcomes[pilot] = outcome
+        for number in numbers:
             # Where more coefficients are zero, zeros are the better start.
-            zeros = not search.problems[i].penalty.smooth and _strength(search.problems[i]) > strength
-            neighbours[i, fold] = Neighbour(Landmark(result.coef, result.intercept, sums), not zeros)
-    return neighbours
+            other = search.problems[number]
+            zeros = not other.penalty.smooth and _strength(other) > _strength(problem)
+            for fold, known in sums.items():
+                neighbours[number, fold] = Neighbour(Landmark(result.coef, result.intercept, known), not zeros)
+    return neighbours, outcomes
 
 
 def _strength(problem: Problem) -> float:
     return float(np.max(problem.penalty.alpha))
 
 
-def _curving(data: _Data, problem: Problem, fold: int, result: Result) -> Job:
-    """The sums of second derivatives at a minimum."""
+def _landmarks(
+    engine: Engine, search: SplitProblems, data: _Data, problem: Problem, result: Result
+) -> dict[int, PointSums]:
+    """The sums of the loss and its derivatives over the training rows of each split, at one point."""
+    folds = [fold for fold in range(search.n_folds) if isinstance(data.firsts[fold], First)]
+    if problem.class_weight is None:  # sums of folds add up
+        sums = engine.sweep(FoldKernel(_at(data, problem, EVERYTHING, result), search.n_folds))
+        return {fold: sums.without(fold).parts[0] for fold in folds}
+    jobs = [SplitJob(_asking(_at(data, problem, fold, result)), fold) for fold in folds]
+    found = run_in_lockstep(jobs, engine, search.n_folds)
+    return {fold: sums.parts[0] for fold, sums in zip(folds, found, strict=True)}
+
+
+def _asking(kernel: Kernel) -> Job:
+    """One sweep."""
+    sums, _ = yield kernel
+    return sums
+
+
+def _at(data: _Data, problem: Problem, fold: int, result: Result) -> Kernel:
+    """What asks for value, gradient and Hessian of the loss at a point."""
     first, weights = _balanced(data, problem, fold)
     loss = problem.loss(np.size(first.moments.y_mean) if data.classes is None else len(data.classes))
     objective = Objective(
@@ -262,28 +295,43 @@ def _curving(data: _Data, problem: Problem, fold: int, result: Result) -> Job:
         class_weight=weights,
     )
     query = Query(objective.to_theta(result.coef, result.intercept, objective.raw)[None], EXPECTED)
-    sums, _ = yield objective.kernel([query], [Model(ElasticNet(), objective.raw)])
-    return sums.parts[0]
+    return objective.kernel([query], [Model(ElasticNet(), objective.raw)])
 
 
-def _scores(engine: Engine, search: SplitProblems, data: _Data, fits: list[list[Any]]) -> tuple[Array, Array | None]:
-    """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed."""
+def _scores(
+    engine: Engine, search: SplitProblems, data: _Data, fits: list[list[Any]]
+) -> tuple[Array, Array | None, tuple[str, ...]]:
+    """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed. Then why
+    metrics had no value."""
     shape = (len(search.problems), search.n_folds, search.n_metrics)
     tests, trains = np.full(shape, np.nan), np.full(shape, np.nan) if search.train_scores else None
     places = [(i, fold) for i in range(shape[0]) for fold in range(shape[1]) if isinstance(fits[i][fold], Outcome)]
     if not places:
-        return tests, trains
+        return tests, trains, ()
     models = tuple(search.judged(i, fits[i][fold].result, data.classes, fold) for i, fold in places)
     if search.squares_tell and _scores_of_squares(data, places, models, tests, trains):
-        return tests, trains
+        return tests, trains, ()
     kernel = HeldOutKernel(models, search.train_scores, data.classes, search.weighted_scores)
+    refusals: dict[str, None] = {}
     with np.errstate(all="ignore"):  # what a fit that diverged predicts is scored as it is
         sums = iter(engine.sweep(kernel).parts)
         for (i, fold), model in zip(places, models, strict=True):
             for scores in (tests, trains):
                 if scores is not None:
-                    scores[i, fold] = [metric.value(next(sums)) for metric, _ in model.metrics]
-    return tests, trains
+                    scores[i, fold] = [_value(metric, next(sums), refusals) for metric, _ in model.metrics]
+    return tests, trains, tuple(refusals)
+
+
+def _value(metric: Any, sums: Any, refusals: dict[str, None]) -> float:
+    """The metric of all rows; nan where it has none, and why among the refusals."""
+    try:
+        if not isinstance(sums, Unjudged):
+            return float(metric.value(sums))
+        why = sums.why
+    except (ValueError, TypeError) as error:
+        why = str(error)
+    refusals[why] = None
+    return float("nan")
 
 
 def _scores_of_squares(

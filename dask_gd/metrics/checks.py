@@ -11,6 +11,7 @@ from sklearn.utils.multiclass import type_of_target
 from ..protocol import Array
 
 SPAN = 64  # of integers that are counted in a table and not sorted
+FEW_STRINGS = 8
 
 NO_WEIGHT = "Sample weights must contain at least one non-zero number."
 
@@ -129,8 +130,22 @@ def encode(values: Array) -> tuple[Array, Array]:
             there = np.bincount(codes) > 0
             labels = (np.flatnonzero(there).astype(values.dtype) + low).astype(values.dtype)
             return labels, codes if there.all() else (np.cumsum(there) - 1)[codes]
-    labels, codes = np.unique(values, return_inverse=True)
+    found = _few(values) if values.dtype.kind == "U" and len(values) else None
+    labels, codes = np.unique(values, return_inverse=True) if found is None else found
     return labels, codes
+
+
+def _few(values: Array) -> tuple[Array, Array] | None:
+    """The same for a few strings, which are sooner compared than sorted; None: there are more."""
+    codes = np.full(len(values), -1)
+    places: list[int] = []
+    while codes[place := int(np.argmin(codes))] < 0:
+        if len(places) == FEW_STRINGS:
+            return None
+        codes[values == values[place]] = len(places)
+        places.append(place)
+    order = np.argsort(values[places])
+    return values[places][order], np.argsort(order)[codes]
 
 
 def label_codes(y: Any) -> tuple[Array, Array]:

@@ -18,6 +18,7 @@ from ..engine import Exchange, Ranges
 from ..kernels import Area, Ranks, merge_ranks
 from ..protocol import Array, Block
 from .checks import NO_WEIGHT, check_choice, check_finite, check_range, check_weight, label_codes, outputs
+from .judged import Judged, JudgeKernel
 
 SMALL_ROWS = 2**17  # of which the scores may come to the client; those of more meet on the workers
 
@@ -137,9 +138,8 @@ class RocAuc:
                 return _one_class()
             return self._area(CurveHere(sums))
         blocks = [Block(i, scores, labels, weight) for i, (labels, scores, weight) in enumerate(sums.parts)]
-        facts = find_facts(blocks[0])
-        for block in blocks[1:]:
-            facts = facts + find_facts(block)
+        first, *others = (find_facts(*part) for part in sums.parts)
+        facts = sum(others, start=first)
 
         def curve(question: Question) -> Curve:
             return CurveHere(merge_ranks([rank(block, question) for block in blocks]))
@@ -149,11 +149,9 @@ class RocAuc:
     def of_rows(self, rows: Exchange) -> Any:
         """The area of rows that lie on many machines: every range of scores is put in order on its own, and only
         numbers come here."""
-        facts = rows.add(find_facts)
-        if facts is None:
-            raise ValueError("Found array with 0 sample(s) (shape=(0,)) while a minimum of 1 is required.")
+        facts = rows.add(JudgeKernel(find_facts), Judged(None)).settled()
         if facts.counts.sum() <= SMALL_ROWS:
-            return self.value(rows.add(_SumsOf(self)))
+            return self.value(rows.add(JudgeKernel(self.sums), Judged(None)).settled())
 
         def curve(question: Question) -> Curve:
             return CurveThere(rows.in_order(partial(rank, question=question), merge_ranks))
@@ -282,16 +280,6 @@ class RocAuc:
         )
 
 
-@dataclass(frozen=True)
-class _SumsOf:
-    """The metric's sums of a block of predictions."""
-
-    metric: RocAuc
-
-    def __call__(self, block: Block) -> Any:
-        return self.metric.sums(block.y, block.X, block.weight)
-
-
 def _scores(predicted: Any) -> Array:
     scores = np.asarray(predicted)
     if scores.dtype.kind != "f" or scores.dtype.itemsize < 4:
@@ -313,11 +301,11 @@ def _one_class() -> float:
     return math.nan
 
 
-def find_facts(block: Block) -> Facts:
+def find_facts(y: Array, predicted: Array, weight: Array | None) -> Facts:
     """Of one block of predictions."""
-    scores = _scores(block.X)
-    labels, codes = label_codes(block.y)
-    weight = check_weight(block.weight)
+    scores = _scores(predicted)
+    labels, codes = label_codes(y)
+    weight = check_weight(weight)
     counts = np.bincount(codes, minlength=len(labels)).astype(np.float64)
     weights = counts if weight is None else np.bincount(codes, weights=weight, minlength=len(labels))
     if scores.ndim == 1:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import xlogy
 from sklearn.exceptions import UndefinedMetricWarning
 
+from ..kernels import Squares, squared_errors
 from ..protocol import Array
 from .checks import NO_WEIGHT, check_range, check_weight, outputs, total
 
@@ -93,6 +94,10 @@ class MeanSquaredError(MeanLoss):
 
     def loss(self, y: Array, predicted: Array) -> Array:
         return (y - predicted) ** 2
+
+    def of_squares(self, squares: Squares, n_rows: int, coef: Array, intercept: Array) -> Any:
+        """The metric of a linear model, from the sums of products of the rows."""
+        return self.value(Means(squared_errors(squares, coef, intercept), squares.weight))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from sklearn.base import is_classifier
 from sklearn.metrics import check_scoring
 
 from .. import kernels
-from ..kernels.folds import CLASS_NUMBER
+from ..kernels import CLASS_NUMBER
 from ..losses import Squared
 from ..metrics import Scorer, get_scorer, get_scorer_names
 from ..metrics.labels import Accuracy

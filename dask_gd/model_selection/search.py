@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from sklearn import model_selection as sklearn_search
 from sklearn.base import clone, is_classifier
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.model_selection._search import _warn_or_raise_about_fit_failures
+from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
 from ..callbacks import watching
 from ..engine import is_dask, open_engine
@@ -155,7 +155,13 @@ class SharedSweeps:
     def _keep_search(self, shared: _Shared, outcome: SplitOutcome, first: Any, seconds: float) -> None:
         """Set the attributes of a search."""
         out = _out(self, shared, outcome.scored)
-        _warn_or_raise_about_fit_failures(out, self.error_score)  # type: ignore[attr-defined]
+        _warn_of_failures(out, self.error_score)  # type: ignore[attr-defined]
+        for why in outcome.scored.refusals:
+            warnings.warn(
+                f"Scoring failed. The score on such a test part is set to {self.error_score}. {why}",  # type: ignore[attr-defined]
+                UserWarning,
+                stacklevel=4,
+            )
         results, metric = _results(self, shared, out)
         _warn_of_unfinished(type(self).__name__, shared, outcome)
         self.n_splits_ = shared.n_folds
@@ -257,9 +263,9 @@ def _out(search: Any, shared: _Shared, outcome: Scored) -> list[dict[str, Any]]:
                 if isinstance(fit, Exception):
                     error = fit
                 else:
-                    signs = np.array([judge.sign for judge in shared.judges])
-                    tests = signs * outcome.test_scores[number, fold]
-                    trains = tests if outcome.train_scores is None else signs * outcome.train_scores[number, fold]
+                    tests = _signed(outcome.test_scores[number, fold], shared, search, outcome)
+                    if outcome.train_scores is not None:
+                        trains = _signed(outcome.train_scores[number, fold], shared, search, outcome)
             if error is not None and search.error_score == "raise":
                 raise error
             entry = {
@@ -276,6 +282,14 @@ def _out(search: Any, shared: _Shared, outcome: Scored) -> list[dict[str, Any]]:
     return out
 
 
+def _signed(scores: Array, shared: _Shared, search: Any, outcome: Scored) -> Array:
+    """The greater the better; ``error_score`` where a metric has no value."""
+    if outcome.refusals and search.error_score == "raise":
+        raise ValueError(outcome.refusals[0])
+    signed = scores * np.array([judge.sign for judge in shared.judges])
+    return np.where(np.isnan(signed), search.error_score, signed) if outcome.refusals else signed
+
+
 def _results(search: Any, shared: _Shared, out: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
     """``cv_results_``, and the metric that ranks for the refit."""
     results = search._format_results(shared.parameters, shared.n_folds, out)
@@ -283,6 +297,28 @@ def _results(search: Any, shared: _Shared, out: list[dict[str, Any]]) -> tuple[d
         return results, "score"
     search._check_refit_for_multimetric({judge.name: None for judge in shared.judges})
     return results, search.refit
+
+
+def _warn_of_failures(out: Sequence[dict[str, Any]], error_score: Any) -> None:
+    """One warning for all fits that raised, by what they raised.
+
+    Raises
+    ------
+    ValueError
+        Where all did.
+    """
+    errors = Counter(entry["fit_error"] for entry in out if entry["fit_error"] is not None)
+    if not errors:
+        return
+    told = "\n".join(f"{count} fits failed with: {error}" for error, count in errors.items())
+    failed = sum(errors.values())
+    if failed == len(out):
+        raise ValueError(f"All the {failed} fits failed: nothing was learnt of any candidate.\n{told}")
+    warnings.warn(
+        f"{failed} fits failed out of a total of {len(out)}; their scores are {error_score}.\n{told}",
+        FitFailedWarning,
+        stacklevel=5,
+    )
 
 
 def _warn_of_unfinished(name: str, shared: _Shared, outcome: SplitOutcome) -> None:
