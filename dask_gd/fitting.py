@@ -41,6 +41,7 @@ PRECISION = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
 # Where no step is lower any more, this is close enough to call the optimum reached.
 STALLED = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-6}
 DIVERGED = 1e10  # times the starting objective
+OUT_OF_BOUNDS = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
 REFINEMENTS = 4
 ROUGH = 1e-5  # a relative gradient at which an ill-conditioned expansion has told what it knows
 REFINED = 1e-5  # a relative gradient so small before the last refinement is far below rounding after it
@@ -260,7 +261,7 @@ def _judge(
         tol = max(tol, ROUGH)  # sums of products hold no more digits; a refinement follows
     stalled = state.step == 0.0
     if not finite or state.value > DIVERGED * run.began:
-        run.message = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
+        run.message = OUT_OF_BOUNDS
     elif objective.separated(state.value, fit.penalty):
         run.separated = True
         run.message = (
