@@ -1,28 +1,35 @@
 """Linear models and gradient descent at the scale of a Dask cluster, behind scikit-learn's API."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from .exceptions import DataError, FitInterrupted, PerfectSeparationWarning
-from .linear_model import (
-    ElasticNet,
-    ElasticNetCV,
-    GammaRegressor,
-    GDClassifier,
-    GDRegressor,
-    GeneralizedLinearRegressor,
-    HuberRegressor,
-    Lasso,
-    LassoCV,
-    LinearRegression,
-    LinearSVC,
-    LogisticRegression,
-    PoissonRegressor,
-    QuantileRegressor,
-    Ridge,
-    SGDClassifier,
-    SGDRegressor,
-    TweedieRegressor,
-    enet_path,
-    lasso_path,
-)
+
+if TYPE_CHECKING:
+    from .linear_model import (
+        ElasticNet,
+        ElasticNetCV,
+        GammaRegressor,
+        GDClassifier,
+        GDRegressor,
+        GeneralizedLinearRegressor,
+        HuberRegressor,
+        Lasso,
+        LassoCV,
+        LinearRegression,
+        LinearSVC,
+        LogisticRegression,
+        PoissonRegressor,
+        QuantileRegressor,
+        Ridge,
+        SGDClassifier,
+        SGDRegressor,
+        TweedieRegressor,
+        enet_path,
+        lasso_path,
+    )
 
 __version__ = "0.1.0"
 
@@ -51,3 +58,16 @@ __all__ = [
     "enet_path",
     "lasso_path",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, when one is asked for: a worker runs kernels, for which it needs none of scikit-learn, pandas and
+    Arrow, which take 125 MB of its memory."""
+    if name != "linear_model" and name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    estimators = import_module(".linear_model", __name__)
+    return estimators if name == "linear_model" else getattr(estimators, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

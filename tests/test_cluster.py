@@ -272,17 +272,16 @@ def test_place_moves_only_what_it_must():
     assert place([MB] * 4, ["a"] * 4, {"a": 2}) == {"a": [[0, 1], [2, 3]]}  # one for each thread, if they are small
 
 
-def big_chunk(seed, rows, d):
-    return np.random.default_rng(seed).standard_normal((rows, d))
-
-
 def test_data_larger_than_the_clusters_memory():
-    k, rows, d = 40, 62_500, 40  # 20 MB a chunk, 800 MB in all, on workers of 500 MB, half of which is for data
+    def big_chunk(seed, rows, d):  # here, so that the workers import nothing but what the fit needs
+        return np.random.default_rng(seed).standard_normal((rows, d))
+
+    k, rows, d = 40, 62_500, 40  # 20 MB a chunk, 800 MB in all, on workers of 400 MB, half of which is for data
     load = dask.delayed(big_chunk)
     X = da.concatenate([da.from_delayed(load(i, rows, d), (rows, d), float) for i in range(k)])
     y = X[:, 0] - 2 * X[:, 1] + 3
     options = {"distributed.worker.memory.terminate": 0.98}
-    with dask.config.set(options), cluster(2, 1, memory_limit="500MB") as workers, Client(workers) as client:
+    with dask.config.set(options), cluster(2, 1, memory_limit="400MB") as workers, Client(workers) as client:
         peak = {}
         stop = threading.Event()
 
@@ -303,7 +302,7 @@ def test_data_larger_than_the_clusters_memory():
         assert len(client.nthreads()) == 2  # nobody was terminated
     np.testing.assert_allclose(model.coef_[:3], [1, -2, 0], atol=1e-10)
     assert model.intercept_ == pytest.approx(3)
-    assert max(peak.values()) < 500e6
+    assert max(peak.values()) < 320e6  # where they would be paused
 
 
 def test_a_load_that_fails_twice_is_tried_again(two_processes, tmp_path):
@@ -355,6 +354,17 @@ def test_a_cluster_without_workers_is_a_typed_error():
         cluster(0, 1) as workers,
         Client(workers),
         pytest.raises(FitInterrupted, match="no worker"),
+    ):
+        Ridge().fit(da.zeros((100, 3), chunks=(50, 3)), da.zeros(100, chunks=50))
+
+
+def test_workers_too_small_for_the_libraries_are_a_typed_error():
+    options = {"dask_gd.no-workers-timeout": 2, "distributed.worker.memory.terminate": False}
+    with (
+        dask.config.set(options),
+        cluster(1, 1, memory_limit="110MB") as workers,  # paused from 88 MB
+        Client(workers),
+        pytest.raises(FitInterrupted, match=r"1 of 1 are paused, because their processes hold up to .* 110 MB"),
     ):
         Ridge().fit(da.zeros((100, 3), chunks=(50, 3)), da.zeros(100, chunks=50))
 

@@ -14,9 +14,9 @@ from ..protocol import Extent, Kernel
 from .batch import Opaque
 from .blocks import Source
 from .cluster import INLINE_BYTES, carry
-from .health import CLUSTER_LOST, describe, wait
+from .health import CLUSTER_LOST, describe, wait, workers_of
 from .pieces import Transforms, cut_pieces
-from .placing import on_cluster, place, workers_of
+from .placing import on_cluster, place
 from .room import find_room, open_room
 from .streaming import Streamed, StreamingEngine, piece_count, stream
 

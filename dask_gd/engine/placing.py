@@ -8,6 +8,7 @@ from typing import Any
 
 from ..protocol import Extent
 from .blocks import Source
+from .health import workers_of
 
 PARCELS_PER_THREAD = 4  # at the most; a batch holds one to all of a thread's parcels
 PARCEL_BYTES = 64 * 2**20  # with less a parcel is not worth the scheduler's time
@@ -20,15 +21,6 @@ def on_cluster(client: Any, extent: Extent) -> Extent:
     limits = [worker["memory_limit"] for worker in workers]
     memory = float(sum(limits)) if limits and all(limits) else float("inf")
     return extent._replace(workers=len(limits), threads=sum(worker["nthreads"] for worker in workers), memory=memory)
-
-
-def workers_of(client: Any) -> dict[str, Any]:
-    """What the scheduler knows of each worker."""
-    while True:
-        workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-        # The client asks the scheduler now and then for itself, without workers, and may return that answer.
-        if workers or not client.nthreads():
-            return workers
 
 
 def homes(client: Any, source: Source) -> tuple[list[str | None], list[int]] | None:
