@@ -15,6 +15,7 @@ import distributed
 from ..exceptions import FitInterrupted
 from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
 from .batch import BatchResult, Opaque, aligned, apply, cut_blocks, join_blocks, run_batch
+from .blas import one_blas_thread
 from .blocks import Source
 from .graph import task
 from .health import CLUSTER_LOST, describe, wait
@@ -361,7 +362,8 @@ class ClusterEngine:
         )
         if interactive or not small:
             self.load()
-            return job(self)
+            with one_blas_thread():  # as in a task; idle ones would spin, on the cores of workers of this machine
+                return job(self)
         blocks = [self._blocks.get(i, call) for i, call in enumerate(self.source.calls)]
         [future] = self._ask([task(run_whole, Opaque(job), blocks, key=f"fit-{self._name}", inputs=self.source.inputs)])
         try:

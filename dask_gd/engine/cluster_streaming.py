@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import dask
@@ -10,8 +11,9 @@ import distributed
 from distributed.protocol import pickle
 
 from ..exceptions import FitInterrupted
-from ..protocol import Extent, Kernel
+from ..protocol import Engine, Extent, Kernel
 from .batch import Opaque
+from .blas import one_blas_thread
 from .blocks import Source
 from .cluster import INLINE_BYTES, carry
 from .health import CLUSTER_LOST, describe, wait, workers_of
@@ -86,6 +88,11 @@ class ClusterStreamingEngine(StreamingEngine):
         except BaseException:
             self.client.cancel(futures)
             raise
+
+    def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any:
+        """A whole fit, from here."""
+        with one_blas_thread():  # as in a task; idle ones would spin, on the cores of workers of this machine
+            return job(self)
 
     def _settle(self) -> None:
         """Every batch has a home among the workers there are, and every worker a room."""
