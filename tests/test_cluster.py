@@ -263,12 +263,17 @@ def test_place_moves_only_what_it_must():
     MB = 10**6
     sizes = [70 * MB] * 8
     assert place(sizes, ["a", "b"] * 4, {"a": 1, "b": 1}) == {"a": [[0], [2], [4], [6]], "b": [[1], [3], [5], [7]]}
-    plan = place(sizes, ["a"] * 8, {"a": 1, "b": 1})
-    assert {w: sum(map(len, parcels)) for w, parcels in plan.items()} == {"a": 4, "b": 4}
+    runs = {"a": [[0], [1], [2], [3]], "b": [[4], [5], [6], [7]]}
+    assert place(sizes, ["a"] * 8, {"a": 1, "b": 1}) == place(sizes, [None] * 8, {"a": 1, "b": 1}) == runs
     plan = place([100 * MB, MB, MB, MB], [None] * 4, {"a": 1, "b": 3})
     assert sorted(i for parcels in plan.values() for group in parcels for i in group) == [0, 1, 2, 3]
     assert place([], [], {"a": 1}) == {"a": []}
     assert place([200 * MB, 0, 0], ["a", "gone", None], {"a": 1}) == {"a": [[0], [1], [2]]}
+    assert place([MB, 3 * MB, MB, MB], ["a"] * 4, {"a": 1, "b": 1}) == {"a": [[0, 2, 3]], "b": [[1]]}  # no even runs
+    [[run], _] = place([1] * 67, [None] * 67, {"a": 1, "b": 1}).values()
+    assert run == list(range(34))
+    [[run], _] = place([1] * 130, [None] * 130, {"a": 1, "b": 1}).values()
+    assert run == list(range(64))  # within 3 % of half, and one subtree
     assert place([MB] * 4, ["a"] * 4, {"a": 2}) == {"a": [[0, 1], [2, 3]]}  # one for each thread, if they are small
 
 
