@@ -356,6 +356,7 @@ def test_a_fit_inside_a_task(two_processes, expected):
     def nested():
         from dask_gd.engine import cluster
 
+        before = cluster.SMALL_BYTES, cluster.LANE_SECONDS
         cluster.SMALL_BYTES, cluster.LANE_SECONDS = 0, np.inf
         try:
             with worker_client():
@@ -363,7 +364,7 @@ def test_a_fit_inside_a_task(two_processes, expected):
                 model = LogisticRegression().fit(X, y)
                 return bits(model), model.history_["tasks"].tolist()
         finally:
-            cluster.SMALL_BYTES, cluster.LANE_SECONDS = 32 * 2**20, cluster.BATCH_SECONDS
+            cluster.SMALL_BYTES, cluster.LANE_SECONDS = before
 
     found, tasks = two_processes.submit(nested, pure=False).result(timeout=60)
     assert found == expected[0]
