@@ -13,7 +13,7 @@ from scipy.sparse import issparse
 from ..arrays import alike, average, is_device_array, to_numpy
 from ..protocol import Array, Block
 from .device import centred_products
-from .moments import COMPILED_ENTRIES, NO_WEIGHT, ColumnMoments, column_moments, machine_code, typical_row
+from .moments import NO_WEIGHT, SPARSE_COMPILED_ENTRIES, ColumnMoments, column_moments, machine_code, typical_row
 from .rows import row_slices, take_block, take_rows
 
 COMPILED_SIZE = 2**23  # products from which machine code is worth its import, whatever X holds
@@ -209,7 +209,7 @@ def _products(X: Any, z: Array, weight: Array | None) -> tuple[Array, Array]:
     """Xᵀ diag(weight) X and Xᵀ diag(weight) z in float64."""
     from scipy.sparse import diags_array
 
-    if X.nnz >= COMPILED_ENTRIES and X.has_canonical_format:
+    if X.nnz >= SPARSE_COMPILED_ENTRIES and X.has_canonical_format:
         from ..compiled.jit import COMPILED
 
         if COMPILED:
