@@ -141,16 +141,21 @@ def _turn(
 ) -> float:
     """Minimise over some coefficients in turn, in place; by how much the slopes moved at the most."""
     moved = 0.0
-    for j in places[:count]:
-        target = v[j] - slope[j] / diagonal[j] - kink[j]
-        cut = l1[j] / diagonal[j]
-        target = kink[j] + (target - cut if target > cut else target + cut if target < -cut else 0.0)
-        target = min(max(target, lower[j]), upper[j])
-        if target != v[j]:
-            move = target - v[j]
+    numbers = zip(
+        places[:count].tolist(),
+        *(a[places[:count]].tolist() for a in (v, diagonal, l1, kink, lower, upper)),
+        strict=True,
+    )
+    for j, value, curved, weight, corner, low, high in numbers:  # of Python, which are a third of the time of NumPy's
+        target = value - slope.item(j) / curved - corner
+        cut = weight / curved
+        target = corner + (target - cut if target > cut else target + cut if target < -cut else 0.0)
+        target = min(max(target, low), high)
+        if target != value:
+            move = target - value
             slope += hess[j] * move
             v[j] = target
-            moved = max(moved, abs(move) * diagonal[j])
+            moved = max(moved, abs(move) * curved)
     return moved
 
 
@@ -202,12 +207,9 @@ def _face_steps(v: Array, slope: Array, hess: Array, pieces: Pieces, linear: flo
 def _face_move(hess: Array, slope: Array, least: float) -> tuple[Array, bool]:
     """The Newton step on a face and True; where the model is linear in some direction and falls by more than the
     ``least`` that counts, that direction and False."""
-    try:
-        factor = scipy.linalg.cho_factor(hess, lower=True, check_finite=False)
-        if np.diag(factor[0]).min() ** 2 > FLAT * np.diag(hess).max():
-            return -scipy.linalg.cho_solve(factor, slope, check_finite=False), True
-    except scipy.linalg.LinAlgError:
-        pass
+    factor, failed = scipy.linalg.lapack.dpotrf(hess, lower=True)
+    if not failed and factor.diagonal().min() ** 2 > FLAT * hess.diagonal().max():
+        return -scipy.linalg.lapack.dpotrs(factor, slope, lower=True)[0], True
     values, vectors = scipy.linalg.eigh(hess, check_finite=False)
     curved = values > FLAT * len(slope) * max(values[-1], 0.0)
     along = vectors.T @ slope
