@@ -16,7 +16,8 @@ from ..protocol import Array
 
 PATIENCE = 5  # rounds without a lower residual
 ROUNDS = 200  # of coordinate descent and face steps
-CYCLES = 10  # of coordinate descent between two looks at the face
+CYCLES = 10  # of coordinate descent between two looks at the face …
+FEW_CYCLES = 3  # … and where a cycle is as much work as a look, since it runs in Python
 FLAT = 1e-13  # curvature below this share of the largest is none
 LINEAR = 1e-11  # a share of the gradient that is not rounding
 FLAT_COLUMN = 1e-14  # the same of a column alone
@@ -104,10 +105,10 @@ def _coordinate_descent(theta: Array, grad: Array, hess: Array, pieces: Pieces, 
     size = max(float(np.abs(grad).max(initial=0.0)), float(l1.max(initial=0.0)), np.finfo(float).tiny)
     every = np.arange(len(v))
     code = _machine_code() if len(v) >= COMPILED_CYCLE else None
-    turn = _turn if code is None else code.cycle()
+    turn, cycles = (_turn, FEW_CYCLES) if code is None else (code.cycle(), CYCLES)
     lowest, stuck = np.inf, 0
     for _ in range(ROUNDS):
-        for cycle in range(CYCLES):
+        for cycle in range(cycles):
             # All coordinates first, then those that are away from kinks and bounds.
             places = every if cycle == 0 else np.flatnonzero(_free(v, l1, kink, lower, upper))
             moved = turn(v, slope, hess, diagonal, l1, kink, lower, upper, places, len(places))
