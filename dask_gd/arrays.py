@@ -9,6 +9,7 @@ from typing import Any
 
 import array_api_compat as compat
 import numpy as np
+from scipy.sparse import csr_array, issparse
 
 IN_MAIN_MEMORY = (np.ndarray, np.generic)
 
@@ -102,3 +103,14 @@ def nbytes(array: Any) -> int:
     if isinstance(array, np.ndarray):
         return array.nbytes
     return int(compat.size(array) or 0) * numpy_dtype(array).itemsize
+
+
+def cut_rows(X: Any, rows: slice) -> Any:
+    """Some rows of a matrix, whose numbers are shared and not copied."""
+    if not issparse(X):
+        return X[rows, ...]
+    ends = X.indptr[rows.start : rows.stop + 1]
+    entries = slice(ends[0], ends[-1])
+    part = csr_array((len(ends) - 1, X.shape[1]), dtype=X.dtype)
+    part.data, part.indices, part.indptr = X.data[entries], X.indices[entries], ends - ends[0]  # its own way copies
+    return part

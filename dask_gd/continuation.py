@@ -15,14 +15,13 @@ import numpy as np
 import scipy.sparse as sp
 from scipy.optimize import linprog
 
-from .fitting import HISTORY, Fit, minimise
+from .fitting import HISTORY, Fit, minimising, values_at
 from .kernels import BandKernel, BandSums
 from .losses import Huber, Pinball, Squared
 from .objective import Model, Objective
 from .penalties import ElasticNet
-from .protocol import Array, Callback, Engine, Query, Report, Result
+from .protocol import Array, Callback, Job, Query, Report, Result
 from .solvers import SOLVERS
-from .starts import value_at
 
 PROGRAM_ROWS = 5_000  # a linear program of so many rows takes a second at the most …
 PROGRAM_ROWS_PER_PARAMETER = 30  # … and one of fewer rows a parameter may have no minimum
@@ -41,57 +40,49 @@ EXACT = 1e-13  # residuals of least squares that are nothing but rounding, relat
 # -- a scale beside the coefficients ---------------------------------------------------------------------------------
 
 
-def minimise_with_scale(
-    objective: Objective,
-    engine: Engine,
-    fits: Sequence[Fit],
-    callbacks: Sequence[Callback] = (),
-    *,
-    dtype: np.dtype,
-) -> list[Result]:
-    """Minimise an objective whose loss has a scale σ as its last output, for one fit, from the least squares fit.
+def minimising_with_scale(
+    objective: Objective, fits: Sequence[Fit], callbacks: Sequence[Callback] = (), *, dtype: np.dtype
+) -> Job:
+    """Minimise an objective whose loss has a scale σ as its last output, for one fit, from least squares; a job.
 
     Far from the coefficients every residual is an outlier, and σ would fall to 0 before they are found. Where least
     squares leave no residual, they are the minimum, with a scale of 0: the loss then is as sharp as |r|, and a
     weak penalty does not move it.
     """
     (fit,) = fits
-    before = engine.n_sweeps
     if fit.coef.any():  # a warm start, or one of the user's own
-        (result,) = minimise(objective, engine, fits, callbacks, dtype=dtype)
+        (result,) = yield from minimising(objective, fits, callbacks, dtype=dtype)
         if result.converged:
             return [result]
     squares = objective.with_loss(Squared())
     name = "newton-cholesky" if squares.size <= SQUARES_PARAMETERS else "lbfgs"
     near = Fit(SOLVERS[name](), ElasticNet(), fit.coef[:1], fit.intercept[:1], 100, 1e-6)
-    found = minimise(squares, engine, [near], dtype=dtype)[0]
+    found = (yield from minimising(squares, [near], dtype=dtype))[0]
     coef, intercept = found.coef, found.intercept
-    scale = float(np.sqrt(2 * value_at(squares, engine, coef, intercept, near)))
+    values, _ = yield from values_at(squares, [(coef, intercept)], near.penalty)
+    scale = float(np.sqrt(2 * values[0]))
     size = float(np.sqrt(squares.rounding / np.finfo(np.float64).eps))
     coef = np.concatenate([coef, np.zeros_like(coef)])
     weak = np.all(np.abs(fit.penalty.grad(coef)) <= WEAK * objective.standardised.scale)
     if scale <= EXACT * size and weak:
         intercept = np.append(intercept, np.finfo(np.float64).eps * size)
-        return [found._replace(coef=coef, intercept=intercept, n_sweeps=engine.n_sweeps - before, converged=True)]
+        return [found._replace(coef=coef, intercept=intercept, converged=True)]
     # An exact fit that the penalty moves: its residuals say nothing of the scale to come.
     scale = scale if scale > EXACT * size else size
     near = fit._replace(coef=coef, intercept=np.append(intercept, scale))
-    result = minimise(objective, engine, [near], callbacks, dtype=dtype)[0]
+    result = (yield from minimising(objective, [near], callbacks, dtype=dtype))[0]
     if not result.converged:
-        result = _scale_from_above(objective, engine, near, callbacks, dtype)
-    return [result._replace(n_sweeps=engine.n_sweeps - before)]
+        result = yield from _scale_from_above(objective, near, callbacks, dtype)
+    return [result]
 
 
-def _scale_from_above(
-    objective: Objective, engine: Engine, fit: Fit, callbacks: Sequence[Callback], dtype: np.dtype
-) -> Result:
+def _scale_from_above(objective: Objective, fit: Fit, callbacks: Sequence[Callback], dtype: np.dtype) -> Job:
     """The minimum by way of fixed scales, each a tenth of the one before, for as long as a smaller one is better.
 
     The minimum over the coefficients is convex in the scale. Where few rows stand against many parameters the best
     scale may be 0, where the loss is 2ε|r|: the path then ends at a scale too small to matter.
     """
     loss: Any = objective.loss
-    before = engine.n_sweeps
     coef, intercept, scale = fit.coef[:1], fit.intercept[:1], float(fit.intercept[-1])
     name = "newton-cholesky" if objective.size <= SQUARES_PARAMETERS else "lbfgs"
     model = Model(fit.penalty, objective.raw)
@@ -100,7 +91,7 @@ def _scale_from_above(
         fixed = objective.with_loss(Huber(loss.epsilon * scale))
         penalty = fit.penalty.scaled(np.full(objective.n_features, np.sqrt(scale / 2)))
         rough = Fit(SOLVERS[name](), penalty, coef, intercept, fit.max_iter, fit.tol)
-        latest = minimise(fixed, engine, [rough], dtype=dtype)[0]
+        latest = (yield from minimising(fixed, [rough], dtype=dtype))[0]
         if step and not latest.converged:  # rounding: the scale before was as small as can be told
             scale /= SHRINK
             break
@@ -108,36 +99,30 @@ def _scale_from_above(
         coef, intercept = found.coef, found.intercept
         point = np.concatenate([coef, np.zeros_like(coef)]), np.append(intercept, scale)
         query = Query(objective.to_theta(*point, objective.raw)[None])
-        answer = objective.finish(engine.sweep(objective.kernel([query], [model])), [query], [model])[0]
+        sums, _ = yield objective.kernel([query], [model])
+        answer = objective.finish(sums, [query], [model])[0]
         if answer.grad[0, -1] <= 0:
             fit = fit._replace(coef=point[0], intercept=point[1])
-            result = minimise(objective, engine, [fit], callbacks, dtype=dtype)[0]
-            return result._replace(n_sweeps=engine.n_sweeps - before)
+            return (yield from minimising(objective, [fit], callbacks, dtype=dtype))[0]
         if step < SCALES - 1:
             scale *= SHRINK
     history = {**found.history, "objective": found.history["objective"] * 2 / scale + scale}
-    return found._replace(coef=point[0], intercept=point[1], n_sweeps=engine.n_sweeps - before, history=history)
+    return found._replace(coef=point[0], intercept=point[1], history=history)
 
 
 # -- losses with kinks -----------------------------------------------------------------------------------------------
 
 
-def minimise_with_kinks(
-    objective: Objective,
-    engine: Engine,
-    fits: Sequence[Fit],
-    callbacks: Sequence[Callback] = (),
-    *,
-    dtype: np.dtype,
-) -> list[Result]:
-    """Minimise an objective whose loss has kinks, for one fit; as :func:`minimise` does one that has none.
+def minimising_with_kinks(
+    objective: Objective, fits: Sequence[Fit], callbacks: Sequence[Callback] = (), *, dtype: np.dtype
+) -> Job:
+    """Minimise an objective whose loss has kinks, for one fit; as :func:`minimising` does one that has none.
 
     The fit has converged when the duality gap says so: no smoothed objective is above the objective itself.
     """
     (fit,) = fits
     loss: Any = objective.loss
     moments = objective.moments
-    before = engine.n_sweeps
     program = (
         isinstance(loss, Pinball)
         and objective.size <= PROGRAM_PARAMETERS
@@ -158,24 +143,25 @@ def minimise_with_kinks(
             smooth = objective.with_loss(loss.smoothed(width))
             tol = STAGE_TOL if program or stage < 3 else fit.tol
             stage_fit = fit._replace(coef=start[0], intercept=start[1], tol=tol, max_iter=fit.max_iter)
-            result = minimise(smooth, engine, [stage_fit], callbacks, dtype=dtype)[0]
+            result = (yield from minimising(smooth, [stage_fit], callbacks, dtype=dtype))[0]
             iterations += result.n_iter
             history.append(result.history)
             start = result.coef, result.intercept
             if program:
                 band = 4 * width
-                count = engine.sweep(BandKernel(loss, *_flat(start), band, collect=False)).n_inside
-                if count <= enough:
+                sums, _ = yield BandKernel(loss, *_flat(start), band, collect=False)
+                if sums.n_inside <= enough:
                     break
             else:
-                value = value_at(objective, engine, *start, fit)
-                lower = value_at(smooth, engine, *start, fit)
+                (value,), _ = yield from values_at(objective, [start], fit.penalty)
+                (lower,), _ = yield from values_at(smooth, [start], fit.penalty)
                 gap = (value - lower) / max(abs(value), np.finfo(float).tiny)
                 if gap <= target or iterations >= fit.max_iter:
                     break
     message = "converged"
     if program:
-        start, gap, programs = _solve_program(objective, engine, fit, start, band, closed, iterations, callbacks)
+        solved = yield from _solve_program(objective, fit, start, band, closed, iterations, callbacks)
+        start, gap, programs = solved
         iterations += len(programs["objective"])
         history.append(programs)
         converged = gap <= closed
@@ -185,7 +171,7 @@ def minimise_with_kinks(
     if not converged:
         message = f"the relative duality gap is {gap:.1e}: scale the columns, or raise max_iter"
     joined = {name: np.concatenate([h[name] for h in history]) for name in HISTORY}
-    return [Result(*start, iterations, engine.n_sweeps - before, converged, message, joined)]
+    return [Result(*start, iterations, 0, converged, message, joined)]
 
 
 def _flat(point: tuple[Array, Array]) -> tuple[Array, float]:
@@ -194,27 +180,26 @@ def _flat(point: tuple[Array, Array]) -> tuple[Array, float]:
 
 def _solve_program(
     objective: Objective,
-    engine: Engine,
     fit: Fit,
     start: tuple[Array, Array],
     band: float,
     closed: float,
     iteration: int,
     callbacks: Sequence[Callback],
-) -> tuple[tuple[Array, Array], float, dict[str, Array]]:
+) -> Job:
     """The exact minimum by linear programs over the rows near their kink: (point, relative gap, history)."""
-    best, best_value, gap = start, value_at(objective, engine, *start, fit), np.inf
+    (best_value,), _ = yield from values_at(objective, [start], fit.penalty)
+    best, gap = start, np.inf
     history: dict[str, list[float]] = {name: [] for name in HISTORY}
     quantile, spread = objective.loss.quantile, objective.targets()[1][0]  # type: ignore[attr-defined]
     typical = float(spread) * min(quantile, 1 - quantile)  # about the loss of a constant: an exact fit has none itself
     while gap > closed and len(history["objective"]) < PROGRAMS:
-        sums = engine.sweep(BandKernel(objective.loss, *_flat(best), band))
-        cost = engine.cost
+        sums, cost = yield BandKernel(objective.loss, *_flat(best), band)
         found = _program(objective, sums, fit.penalty)
         if found is not None:  # else too few rows to hold the linear rest: no minimum
             (coef, intercept), lower = found
-            value = value_at(objective, engine, coef, intercept, fit)
-            cost = cost + engine.cost
+            (value,), of_value = yield from values_at(objective, [(coef, intercept)], fit.penalty)
+            cost = cost + of_value
             if value < best_value or np.isinf(band):
                 best, best_value = (coef, intercept), value
             size = max(abs(best_value), typical, np.finfo(float).tiny)

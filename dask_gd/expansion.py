@@ -38,7 +38,7 @@ class Expansion(NamedTuple):
         d, k = squares.xz.shape
         total = squares.weight
         hess, slope, square = squares.xx / total, squares.xz.T / total, squares.zz / total
-        coarse = _reciprocal_condition(hess) < COARSE
+        coarse = reciprocal_condition(hess) < COARSE
         none = np.zeros((k, d))
         if fit_intercept:
             value = 0.5 * float(square.sum())
@@ -93,10 +93,10 @@ def correlation_condition(X: Any) -> float:
     else:
         mean = np.asarray(X.mean(axis=0), dtype=np.float64).ravel()
         gram = (X.T @ X).toarray().astype(np.float64) - X.shape[0] * np.outer(mean, mean)
-    return 1 / max(_reciprocal_condition(gram), 1e-16)
+    return 1 / max(reciprocal_condition(gram), 1e-16)
 
 
-def _reciprocal_condition(hess: Array) -> float:
+def reciprocal_condition(hess: Array) -> float:
     """That of the matrix scaled to a diagonal of ones, columns without variance left out; 0.0 where it is singular."""
     variance = np.diag(hess)
     used = variance > 0

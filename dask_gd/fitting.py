@@ -1,4 +1,8 @@
-"""The only loop in the library: ask, sweep, answer, report; drives one or many fits in lock-step."""
+"""The only loop in the library: ask, sweep, answer, report; drives one or many fits in lock-step.
+
+A fit is a job: it yields the kernels that it wants swept and is sent their sums, so that whoever drives many jobs may
+sweep for all of them at once (:mod:`.lockstep`).
+"""
 
 from __future__ import annotations
 
@@ -20,12 +24,16 @@ from .protocol import (
     Callback,
     Conversation,
     Engine,
+    Job,
+    Pause,
     Query,
+    Replace,
     Report,
     Result,
     Solver,
     State,
     SweepCost,
+    Swept,
 )
 
 # Relative decrements below these squares are rounding of the data's precision: asking for less would never end.
@@ -55,6 +63,7 @@ class Fit(NamedTuple):
     max_iter: int
     tol: float | None
     statistical: bool = False  # stop where every coefficient is within 0.01 standard errors of the minimum
+    pause: Pause | None = None  # of an earlier call that stopped at its max_iter: go on from there
 
 
 @dataclass
@@ -92,7 +101,15 @@ def minimise(
     *,
     dtype: np.dtype,
 ) -> list[Result]:
-    """Minimise the objective for every fit, one sweep answering all of them.
+    """:func:`minimising` on an engine."""
+    results: list[Result] = run_job(minimising(objective, fits, callbacks, dtype=dtype), engine)
+    return results
+
+
+def minimising(
+    objective: Objective, fits: Sequence[Fit], callbacks: Sequence[Callback] = (), *, dtype: np.dtype
+) -> Job:
+    """Minimise the objective for every fit, one sweep answering all of them; a job that returns their results.
 
     Raises
     ------
@@ -111,17 +128,23 @@ def minimise(
                 f"The solver {type(solver).__name__} needs a smooth penalty and cannot honour L1, groups or bounds: "
                 "use 'prox-newton' or 'fista'."
             )
-        running.append(_Running(number, fit, solver, model, solver.init(theta)))
+        run = _Running(number, fit, solver, model, solver.init(theta))
+        if fit.pause is not None:
+            run.state, run.began, run.scale, run.iteration = fit.pause
+            run.conversation = solver.step(run.state)
+        running.append(run)
     for run in running:
         _advance(run, None, objective, callbacks, len(fits), dtype)
     while active := [run for run in running if run.query is not None]:
         queries = [run.query for run in active if run.query is not None]
-        answers = _ask(active, queries, [run.model for run in active], objective, engine)
+        answers = yield from _ask(active, queries, [run.model for run in active], objective)
         for run, answer in zip(active, answers, strict=True):
             _advance(run, answer, objective, callbacks, len(fits), dtype)
-    _refine(running, objective, engine, callbacks, dtype)
-    with one_blas_thread():
-        return [_result(run, objective, engine) for run in running]
+    yield from _refine(running, objective, callbacks, dtype)
+    results = []
+    for run in running:
+        results.append((yield from _result(run, objective)))
+    return results
 
 
 def _ask(
@@ -129,21 +152,18 @@ def _ask(
     queries: Sequence[Query],
     models: Sequence[Model],
     objective: Objective,
-    engine: Engine,
     *,
     exact: bool = False,
-) -> list[Answer]:
-    """One sweep for one query of each fit."""
-    started = time.perf_counter()
+) -> Job:
+    """One sweep for one query of each fit, and the answers."""
     try:
-        sums = engine.sweep(objective.kernel(queries, models, exact=exact))
+        sums, cost = yield objective.kernel(queries, models, exact=exact)
     except FitInterrupted as error:
         first = runs[0]
         if first.state is None:
             raise
         coef, intercept = objective.to_model(first.state.theta, first.model.coordinates)
         raise FitInterrupted(str(error), coef, intercept, first.iteration) from error
-    cost = engine.cost._replace(seconds=time.perf_counter() - started)
     for run in runs:
         run.sweeps += 1
         run.cost = run.cost + cost
@@ -160,9 +180,7 @@ def _is_coarse(run: _Running, objective: Objective) -> bool:
     return objective.coarse(state.value, run.model)
 
 
-def _refine(
-    running: Sequence[_Running], objective: Objective, engine: Engine, callbacks: Sequence[Callback], dtype: np.dtype
-) -> None:
+def _refine(running: Sequence[_Running], objective: Objective, callbacks: Sequence[Callback], dtype: np.dtype) -> Job:
     """Where sums of products are too coarse for the last digits, go on from exact gradients; one sweep for all."""
     for _ in range(REFINEMENTS):
         due = [run for run in running if _is_coarse(run, objective)]
@@ -171,7 +189,7 @@ def _refine(
         thetas = [run.solver.solution(run.state) for run in due]
         asked = [objective.refinement(theta, run.model) for theta, run in zip(thetas, due, strict=True)]
         queries, plain = [query for query, _ in asked], [model for _, model in asked]
-        answers = _ask(due, queries, plain, objective, engine, exact=True)
+        answers = yield from _ask(due, queries, plain, objective, exact=True)
         for run, theta, query, answer in zip(due, thetas, queries, answers, strict=True):
             run.model = objective.refined(query, answer, run.model)
             run.conversation, run.state, run.converged, run.message = run.solver.init(theta), None, False, None
@@ -295,27 +313,16 @@ def _report(
             run.message = "stopped by a callback"
 
 
-def _result(run: _Running, objective: Objective, engine: Engine) -> Result:
+def _result(run: _Running, objective: Objective) -> Job:
+    """The :class:`Result` of one fit."""
     state = run.state
     assert state is not None and run.message is not None
-    own_verdict = hasattr(state, "finished")
-    theta = run.solver.solution(state) if run.converged or own_verdict else state.theta
-    coef, intercept = objective.to_model(theta, run.model.coordinates)
-    if run.solver.proximal:  # a bound is met to the last digit, in the user's units too
-        exact = run.fit.penalty.snap(coef)
-        intercept = intercept + (coef - exact) @ run.model.coordinates.center
-        coef = exact
-    rank = None
-    factor = getattr(state, "factor", None)
-    if factor is not None:
-        # margins at the column means stay; only the coefficients lose their part in the null space
-        null = factor.null
-        rank = int(objective.free[:, :-1].sum()) - null.shape[1]
-        if null.shape[1]:
-            shorter = objective.minimum_norm(coef, null, run.model.coordinates)
-            moved = intercept + (coef - shorter) @ run.model.coordinates.center
-            if objective.loss.quadratic or _as_low(run, objective, engine, (shorter, moved), (coef, intercept)):
-                coef, intercept = shorter, moved
+    with one_blas_thread():
+        coef, intercept = _solution(run, objective)
+        rank, shorter = _shortest(run, objective, coef, intercept)
+    if shorter is not None:
+        if objective.loss.quadratic or (yield from _as_low(run, objective, shorter, (coef, intercept))):
+            coef, intercept = shorter
     coef, intercept = objective.symmetric(coef, intercept, run.fit.penalty)
     history = {name: np.asarray(numbers) for name, numbers in run.history.items()}
     return Result(
@@ -328,17 +335,73 @@ def _result(run: _Running, objective: Objective, engine: Engine) -> Result:
         history,
         rank,
         run.separated,
-        state if own_verdict else None,
+        state if hasattr(state, "finished") else None,
+        None if run.began is None else Pause(state, run.began, run.scale, run.iteration),
     )
 
 
-def _as_low(
-    run: _Running, objective: Objective, engine: Engine, point: tuple[Array, Array], other: tuple[Array, Array]
-) -> bool:
+def _solution(run: _Running, objective: Objective) -> tuple[Array, Array]:
+    """Coefficients and intercepts of the last state."""
+    state = run.state
+    theta = run.solver.solution(state) if run.converged or hasattr(state, "finished") else state.theta  # type: ignore[union-attr]
+    coef, intercept = objective.to_model(theta, run.model.coordinates)
+    if run.solver.proximal:  # a bound is met to the last digit, in the user's units too
+        exact = run.fit.penalty.snap(coef)
+        intercept = intercept + (coef - exact) @ run.model.coordinates.center
+        coef = exact
+    return coef, intercept
+
+
+def _shortest(
+    run: _Running, objective: Objective, coef: Array, intercept: Array
+) -> tuple[int | None, tuple[Array, Array] | None]:
+    """The rank of a Hessian that was factored, and where it is not full the point of smallest norm with the same
+    margins."""
+    factor = getattr(run.state, "factor", None)
+    if factor is None:
+        return None, None
+    null = factor.null
+    rank = int(objective.free[:, :-1].sum()) - null.shape[1]
+    if not null.shape[1]:
+        return rank, None
+    shorter = objective.minimum_norm(coef, null, run.model.coordinates)
+    # margins at the column means stay; only the coefficients lose their part in the null space
+    return rank, (shorter, intercept + (coef - shorter) @ run.model.coordinates.center)
+
+
+def _as_low(run: _Running, objective: Objective, point: tuple[Array, Array], other: tuple[Array, Array]) -> Job:
     """Whether F at one point is no higher than at the other, by one sweep: where a Hessian is singular because the loss
     is straight at the rows, and not because columns depend on each other, F is flat near by alone."""
-    model = Model(run.fit.penalty, objective.raw)
-    query = Query(np.stack([objective.to_theta(*p, objective.raw) for p in (point, other)]), VALUE)
-    value = objective.finish(engine.sweep(objective.kernel([query], [model])), [query], [model])[0].value
+    value, _ = yield from values_at(objective, (point, other), run.fit.penalty)
     run.sweeps += 1
     return bool(value[0] <= value[1] + FLAT * abs(value[1]))
+
+
+def values_at(objective: Objective, points: Sequence[tuple[Array, Array]], penalty: Penalty) -> Job:
+    """F at points (coefficients, intercepts), and the cost of the one sweep."""
+    model = Model(penalty, objective.raw)
+    query = Query(np.stack([objective.to_theta(*point, objective.raw) for point in points]), VALUE)
+    sums, cost = yield objective.kernel([query], [model])
+    return objective.finish(sums, [query], [model])[0].value, cost
+
+
+def run_job(job: Job, engine: Engine) -> Any:
+    """Drive one job on an engine to its end, and return what it returns."""
+    reply: Swept | None = None
+    failure: FitInterrupted | None = None
+    while True:
+        try:
+            asked = job.send(reply) if failure is None else job.throw(failure)
+        except StopIteration as stop:
+            return stop.value
+        reply, failure = None, None
+        if isinstance(asked, Replace):
+            engine.replace(asked.transform)
+            continue
+        started = time.perf_counter()
+        try:
+            sums = engine.sweep(asked)
+        except FitInterrupted as error:
+            failure = error
+            continue
+        reply = Swept(sums, engine.cost._replace(seconds=time.perf_counter() - started))

@@ -20,7 +20,10 @@ from .losses import Loss
 from .losses.base import REALS
 from .penalties import ElasticNet, Penalty, ThetaPenalty
 from .protocol import (
+    DIAGONAL,
     EXPECTED,
+    GRADIENT,
+    VALUE,
     Answer,
     Array,
     Block,
@@ -39,6 +42,7 @@ from .protocol import (
 COMPILED_ENTRIES = 2**21  # of X; with fewer, loading machine code costs more than it saves
 # A column whose mean is so many standard deviations from zero is centred row by row inside the kernel.
 CENTERED_ENOUGH = {np.dtype(np.float32): 4.0, np.dtype(np.float64): 1e3}
+KNOWN = (VALUE, GRADIENT, EXPECTED, DIAGONAL)  # what a landmark may know
 STANDARD_ERRORS = 0.01  # from the minimum, at which more precision tells nothing
 
 
@@ -57,6 +61,14 @@ class Model(NamedTuple):
     expansion: Expansion | None = None  # of a squared loss: answers every query without a sweep
 
 
+class Landmark(NamedTuple):
+    """A point where the sums of the loss and its first and second derivatives are known."""
+
+    coef: Array  # (k, d)
+    intercept: Array  # (k,)
+    sums: PointSums  # of one point
+
+
 class Objective:
     """The objective of all fits that share data, loss and intercept.
 
@@ -73,6 +85,8 @@ class Objective:
         Of a squared loss: no query needs a sweep then.
     sample : Block, optional
         Rows whose Hessian stands for that of all.
+    class_weight : ndarray of shape (K,), optional
+        Multiplies the weights of the rows, where the blocks do not hold the product.
     """
 
     def __init__(
@@ -85,7 +99,10 @@ class Objective:
         sparse: bool,
         squares: Squares | None = None,
         sample: Block | None = None,
+        class_weight: Array | None = None,
     ) -> None:
+        self.class_weight = class_weight
+        self.landmark: Landmark | None = None  # near by: its second derivatives stand for those elsewhere
         self.loss = loss
         self.moments = moments
         self.fit_intercept = fit_intercept
@@ -111,7 +128,9 @@ class Objective:
         self.constant = constant if fit_intercept else np.zeros_like(constant)
         self.raw = Coordinates(np.zeros(self.n_features), np.ones(self.n_features))
         far = np.abs(moments.mean) > CENTERED_ENOUGH[dtype] * spread
-        self.origin = moments.mean if fit_intercept and not sparse and bool((far & ~constant).any()) else None
+        shifted = fit_intercept and not sparse and bool((far & ~constant).any())
+        about = moments.mean if moments.about is None else moments.about
+        self.origin = about if shifted else None
 
     def pin_constant(self, penalty: Penalty) -> int:
         """Take the constant columns out of the fit, where the intercept does all that they could do: their
@@ -163,6 +182,8 @@ class Objective:
         """The same objective over other rows: everything is kept but the sum of weights."""
         other = copy(self)
         other.__dict__.pop("curvature", None)
+        other.class_weight = None  # they are in the block's weights
+        other.landmark = None
         other.total = float(block.n_rows if block.weight is None else block.weight.sum(dtype=np.float64))
         return other
 
@@ -224,6 +245,9 @@ class Objective:
     def known(self, query: Query, model: Model) -> Answer | None:
         """The answer, where it needs no sweep: from the expansion of a squared loss, or on the row sample."""
         if "sample" in query.want and model.expansion is None:
+            if self.landmark is not None:
+                answer = self._answer(self.landmark.sums, query, model, self.origin)
+                return answer._replace(hess_diag=np.stack([self._even(np.diag(hess)) for hess in answer.hess]))
             if self.sample is None:
                 raise ValueError("This solver needs a row sample, and none was drawn.")
             rows = self.of_weight(self.sample)
@@ -231,7 +255,7 @@ class Objective:
             answer = rows.finish(rows.kernel([query], [model])(self.sample), [query], [model])[0]
             return answer._replace(hess_diag=np.stack([self._even(np.diag(hess)) for hess in answer.hess]))
         if model.expansion is None:
-            return None
+            return self._at_landmark(query, model)
         parts = self._data_points(query.theta, model.coordinates, model.expansion.origin)
         direction = None
         if query.direction is not None:
@@ -241,6 +265,22 @@ class Objective:
         if "sample" in query.want:
             answer = answer._replace(hess_diag=np.stack([np.diag(hess) for hess in answer.hess]))
         return answer
+
+    def _at_landmark(self, query: Query, model: Model) -> Answer | None:
+        """The answer, if the one point asked about is the landmark and no more is wanted than is known there."""
+        if self.landmark is None or len(query.theta) != 1 or query.rows is not None or query.want not in KNOWN:
+            return None
+        coef, intercept, sums = self.landmark
+        if not np.array_equal(self.to_theta(coef, intercept, model.coordinates), query.theta[0]):
+            return None
+        if query.want == DIAGONAL:
+            assert sums.hess_ww is not None and sums.hess_wb is not None and sums.hess_bb is not None
+            sums = sums._replace(
+                diag_ww=np.einsum("tkiki->tki", sums.hess_ww),
+                diag_wb=np.einsum("tkik->tki", sums.hess_wb),
+                diag_bb=np.einsum("tkk->tk", sums.hess_bb),
+            )
+        return self._answer(sums, query, model, self.origin)
 
     def refinement(self, theta: Array, model: Model) -> tuple[Query, Model]:
         """What to ask, and of which model, for the expansion about θ."""
@@ -290,7 +330,7 @@ class Objective:
         name = "hessian" if any("hess" in want for want, _ in stacks) else "gradient"
         # By the size of the data alone, so that the bits depend on nothing else.
         compiled = self.moments.nonzeros >= COMPILED_ENTRIES
-        of_points = LossKernel(self.loss, tuple(points), self.origin, name, exact, compiled)
+        of_points = LossKernel(self.loss, tuple(points), self.origin, name, exact, compiled, self.class_weight)
         if not strides:
             return of_points
         walks = EpochKernel(self.loss, strides)
@@ -335,7 +375,14 @@ class Objective:
 
     def with_loss(self, loss: Loss) -> Objective:
         """The same objective with another loss."""
-        other = Objective(loss, self.moments, fit_intercept=self.fit_intercept, dtype=self.dtype, sparse=self.sparse)
+        other = Objective(
+            loss,
+            self.moments,
+            fit_intercept=self.fit_intercept,
+            dtype=self.dtype,
+            sparse=self.sparse,
+            class_weight=self.class_weight,
+        )
         other.free[:, :-1] &= self.free[0, :-1]
         return other
 

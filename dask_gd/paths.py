@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .kernels import FoldSquares, Moments, Squares
+from .kernels import FoldSums, Moments, Squares
 from .losses import Squared
 from .objective import Model, Objective
 from .penalties import ElasticNet
@@ -92,10 +92,13 @@ def _known(objective: Objective, query: Query, model: Model) -> Any:
 def _stacked(penalties: Sequence[ElasticNet]) -> ElasticNet:
     """All of them as one, of coefficients (n, d)."""
     d = max((np.size(part) for p in penalties for part in (p.l1, p.l2, p.center, p.lower, p.upper)), default=1)
-    parts = (
-        np.stack([np.broadcast_to(np.asarray(part, dtype=float), (d,)) for part in each])
-        for each in zip(*((p.l1, p.l2, p.center, p.lower, p.upper) for p in penalties), strict=True)
-    )
+
+    def stacked(each: tuple[Any, ...]) -> Array:
+        if all(np.ndim(part) == 0 for part in each):
+            return np.repeat(np.array(each, dtype=float)[:, None], d, axis=1)
+        return np.stack([np.broadcast_to(np.asarray(part, dtype=float), (d,)) for part in each])
+
+    parts = map(stacked, zip(*((p.l1, p.l2, p.center, p.lower, p.upper) for p in penalties), strict=True))
     return ElasticNet(*parts)
 
 
@@ -146,8 +149,8 @@ def with_squares(objective: Objective, squares: Squares) -> Objective:
     )
 
 
-def held_out_errors(objective: Objective, penalties: Sequence[ElasticNet], folds: FoldSquares) -> Array:
-    """(penalties, folds) mean squared errors of each fold's rows under the path of all other rows."""
+def held_out_errors(objective: Objective, penalties: Sequence[ElasticNet], folds: FoldSums) -> Array:
+    """(penalties, folds) mean squared errors of each fold, whose squares are given, under the path of all others."""
     errors = np.full((len(penalties), len(folds.parts)), np.nan)
     for number, test in enumerate(folds.parts):
         train = folds.without(number)

@@ -111,6 +111,22 @@ class State(Protocol):
 Conversation: TypeAlias = Generator[Query, Answer, Any]
 
 
+class Swept(NamedTuple):
+    """What a job is sent for a kernel."""
+
+    sums: Any
+    cost: SweepCost
+
+
+class Replace(NamedTuple):
+    """What a job yields to put ``transform(block)`` in the place of every block, for itself and for all who follow."""
+
+    transform: Callable[[Block], Block]
+
+
+Job: TypeAlias = Generator["Kernel | Replace", Any, Any]  # a fit as the engine sees it: it is sent a Swept or None
+
+
 class Solver(Protocol):
     """An algorithm as pure mathematics: it asks and is answered, and never sees data."""
 
@@ -304,6 +320,15 @@ class Report(NamedTuple):
 Callback: TypeAlias = Callable[[Report], Any]  # True stops the fit
 
 
+class Pause(NamedTuple):
+    """Where a fit stands between two iterations."""
+
+    state: Any
+    began: float  # F at the start
+    scale: float  # what the stopping rule relates to
+    iteration: int
+
+
 class Result(NamedTuple):
     """The end of one fit, in original units."""
 
@@ -317,3 +342,4 @@ class Result(NamedTuple):
     rank: int | None = None
     separated: bool = False  # the classes are separable and nothing is penalised: there is no minimum
     state: Any = None  # the last, of a solver with a verdict of its own: a fit can go on from there
+    pause: Pause | None = None  # where another call goes on with the same fit to the same rows, to the same bits

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from .engine import LocalEngine
-from .fitting import Fit, minimise
+from .fitting import Fit, minimise, minimising, values_at
 from .kernels.rows import row_slices, take_block
 from .losses import Derivatives, Loss
 from .losses.base import REALS
 from .objective import Model, Objective
 from .penalties import ElasticNet
-from .protocol import VALUE, Array, Block, Engine, Query, Result
+from .protocol import VALUE, Array, Block, Job, Query, Result
 from .solvers import NewtonCholesky, ProxNewton
 
 CLOSE_TO_BORDER = 100  # times the constant model's F: finite, but no start
@@ -23,14 +23,6 @@ RARE_COLUMN = 50  # rows that a column's coefficient must rest on
 SAMPLE_ITERATIONS = 50
 NEWTON_PARAMETERS = 1000  # up to here a fit on the sample goes by Newton
 SAMPLE_TOL = 1e-4
-
-
-def value_at(objective: Objective, engine: Engine, coef: Array, intercept: Array, fit: Fit) -> float:
-    """F at one point, in one sweep."""
-    model = Model(fit.penalty, objective.raw)
-    query = Query(objective.to_theta(coef, intercept, objective.raw)[None], VALUE)
-    sums = engine.sweep(objective.kernel([query], [model]))
-    return float(objective.finish(sums, [query], [model])[0].value[0])
 
 
 @dataclass(frozen=True)
@@ -59,8 +51,8 @@ class _Inside(Loss):
         return Derivatives(0.5 * short**2, -short, (short > 0).astype(eta.dtype))
 
 
-def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype) -> Fit:
-    """The fit with a start where the objective is finite.
+def start_inside(objective: Objective, fit: Fit, dtype: np.dtype) -> Job:
+    """The fit with a start where the objective is finite; a job.
 
     Raises
     ------
@@ -85,10 +77,11 @@ def start_inside(objective: Objective, engine: Engine, fit: Fit, dtype: np.dtype
         if rough is not None:
             solver: Any = NewtonCholesky() if bounds.smooth else ProxNewton()
             near = Fit(solver, bounds, coef, intercept, 50, 1e-6)
-            found = minimise(objective.with_loss(rough), engine, [near], dtype=dtype)[0]
+            found = (yield from minimising(objective.with_loss(rough), [near], dtype=dtype))[0]
             coef, intercept = found.coef, found.intercept
         coef = fit.penalty.project(coef)
-        value = value_at(objective, engine, coef, intercept, fit)
+        values, _ = yield from values_at(objective, [(coef, intercept)], fit.penalty)
+        value = float(values[0])
         if value < lowest:
             best, lowest = fit._replace(coef=coef, intercept=intercept), value
         if lowest < np.inf and lowest <= CLOSE_TO_BORDER * objective.typical:

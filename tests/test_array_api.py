@@ -20,6 +20,7 @@ from dask_gd.kernels import (
     BandKernel,
     EncodeLabels,
     FirstKernel,
+    FoldKernel,
     HoldOut,
     LossKernel,
     MomentsKernel,
@@ -243,7 +244,7 @@ def test_a_label_that_is_not_there_is_the_first(rng):
 
 def test_folds_are_taken_apart(rng):
     block = some_block(Squared(), np.float64, rng)._replace(fold=rng.integers(3, size=N))
-    kernel = SquaresKernel(3)
+    kernel = FoldKernel(SquaresKernel(), 3)
     for a, b in zip(kernel(moved(block)).parts, kernel(block).parts, strict=True):
         for x, y in zip(a, b, strict=True):
             assert_alike(x, y, 1e-10)
@@ -305,6 +306,8 @@ ESTIMATORS = {
     "two targets": dask_gd.Ridge(),
     "lasso": dask_gd.Lasso(alpha=0.1),
     "cross-validated": dask_gd.LassoCV(cv=3),
+    "rows left out": dask_gd.RidgeCV(),
+    "folds of two targets": dask_gd.RidgeCV(cv=3),
     "logistic": dask_gd.LogisticRegression(),
     "softmax": dask_gd.LogisticRegression(class_weight="balanced"),
     "L1": dask_gd.LogisticRegression(l1_ratio=1.0, C=0.1),
@@ -322,7 +325,7 @@ ESTIMATORS = {
 def some_data(name, rng, n=3000):
     X = rng.normal(size=(n, D))
     y = X @ ETA + 0.3 + rng.normal(size=n)
-    if name == "two targets":
+    if "two targets" in name:
         return X, np.stack([y, X[:, 0] ** 2], axis=1)
     if name in ("softmax",):
         return X, np.digitize(y, [-0.5, 1.0]) * 2 + 1

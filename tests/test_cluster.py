@@ -14,7 +14,16 @@ from distributed import Client, LocalCluster, SchedulerPlugin, wait
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
-from dask_gd import FitInterrupted, GDClassifier, GDRegressor, LassoCV, LinearRegression, LogisticRegression, Ridge
+from dask_gd import (
+    FitInterrupted,
+    GDClassifier,
+    GDRegressor,
+    LassoCV,
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    RidgeCV,
+)
 from dask_gd.engine import open_engine
 from dask_gd.engine.cluster import ClusterEngine
 from dask_gd.engine.cluster_streaming import ClusterStreamingEngine
@@ -72,6 +81,8 @@ def fit_all(X, y):
             bits(Ridge().fit(dX, dy)),
             bits(Ridge(precompute=False).fit(dX, dy)),
             bits(LassoCV(alphas=10).fit(dX, dy)),
+            bits(RidgeCV().fit(dX, dy)),
+            bits(RidgeCV(alphas=np.geomspace(0.1, 1e3, 30), cv=5).fit(dX, dy)),
             bits(GDRegressor(max_iter=20).fit(dX, dy)),
         ]
 
@@ -463,3 +474,34 @@ def test_an_asynchronous_client_is_refused():
                 Ridge().fit(da.zeros((10, 2), chunks=5), da.zeros(10, chunks=5))
 
     asyncio.run(go())
+
+
+def test_errors_of_rows_left_out_stay_on_the_cluster(two_processes):
+    X, y = table(n=30_000, d=4)
+    dX, dy = da.from_array(X, chunks=(7000, 4)), da.from_array(y, chunks=9000)
+    expected = RidgeCV(store_cv_results=True).fit(X, y)
+    for wrap in (lambda a: a, two_processes.persist):
+        model = RidgeCV(store_cv_results=True).fit(wrap(dX), wrap(dy))
+        assert isinstance(model.cv_results_, da.Array)
+        assert model.cv_results_.chunks == (dX.chunks[0], (3,))
+        np.testing.assert_allclose(model.cv_results_.compute(), expected.cv_results_, rtol=1e-9)
+        assert model.cv_results_.mean(axis=0).min().compute() == pytest.approx(-model.best_score_, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:Sending large graph")
+def test_near_collinear_columns_have_the_same_bits(two_processes):
+    """Bases and rotations that travel to the workers lie in one order there."""
+    X, y = table()
+    X[:, 7] = X[:, 3] + 1e-6 * X[:, 7]
+
+    def fit():
+        model = RidgeCV([1e-9, 1e-7], store_cv_results=True).fit(da.from_array(X, chunks=CHUNKS), y)
+        assert model.n_sweeps_ == 3
+        return bits(model) + np.float64(model.best_score_).tobytes(), model.cv_results_
+
+    with dask.config.set(scheduler="threads"):
+        expected, results = fit()
+        results = results.compute()
+    found, lazy = fit()
+    assert found == expected
+    np.testing.assert_array_equal(lazy.compute(), results)

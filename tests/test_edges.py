@@ -353,6 +353,7 @@ def test_nan_in_a_large_array_is_found_in_the_first_sweep():
     X = np.ones((2**16, 20))
     X[:, 1] = np.arange(len(X))
     X[40_000, 3] = np.nan
-    for model in (dask_gd.Ridge(), dask_gd.LassoCV(alphas=3), dask_gd.SGDRegressor(), dask_gd.PoissonRegressor()):
+    models = (dask_gd.Ridge(), dask_gd.LassoCV(alphas=3), dask_gd.RidgeCV(), dask_gd.SGDRegressor())
+    for model in (*models, dask_gd.PoissonRegressor()):
         with pytest.raises(ValueError, match="Input X contains NaN"):
             model.fit(X, X[:, 1])

@@ -24,15 +24,17 @@ FLOORS = {
     "planner": 3,
     "continuation": 3,
     "starts": 3,
+    "lockstep": 3,
     "paths": 3,
+    "ridges": 3,
     "callbacks": 3,
     "checkpoint": 3,
     "inference": 3,
     "linear_model": 4,
-    "model_selection": 5,
     "metrics": 5,
-    "__init__": 6,
-    "__main__": 6,
+    "model_selection": 6,
+    "__init__": 7,
+    "__main__": 7,
 }
 OPEN_FLOORS = {0, 3}  # whose files may know their neighbours
 NEIGHBOURS = {("objective", "kernels"), ("objective", "expansion"), ("expansion", "kernels")}

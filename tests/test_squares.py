@@ -12,7 +12,7 @@ from dask_gd.engine import LocalEngine
 from dask_gd.engine.blocks import local_blocks
 from dask_gd.expansion import Expansion
 from dask_gd.fitting import Fit, minimise
-from dask_gd.kernels import FirstKernel, MomentsKernel, SquaresKernel
+from dask_gd.kernels import EVERYTHING, FirstKernel, FoldKernel, MomentsKernel, SquaresKernel
 from dask_gd.losses import Squared
 from dask_gd.objective import Model, Objective
 from dask_gd.penalties import ElasticNet
@@ -29,9 +29,8 @@ def make(rng, n=120, d=4, m=1, mean=0.0):
 
 
 def first(blocks, n_features, n_folds=0):
-    return LocalEngine(blocks, serial=True).sweep(
-        FirstKernel(MomentsKernel(n_features, False, Squared()), SquaresKernel(n_folds))
-    )
+    kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), SquaresKernel())
+    return LocalEngine(blocks, serial=True).sweep(FoldKernel(kernel, n_folds) if n_folds else kernel)
 
 
 def cut(X, y, weight, offset, cuts, fold=None):
@@ -85,9 +84,9 @@ def test_squares_far_from_zero_keep_their_digits(rng):
 def test_folds_add_up(rng):
     X, y = make(rng)
     fold = rng.integers(0, 3, len(X))
-    folds = first(cut(X, y, None, None, CUTS["three"], fold), 4, 3).squares
-    for k in (0, 1, 2, None):
-        rows = fold != k if k is not None else slice(None)
+    folds = first(cut(X, y, None, None, CUTS["three"], fold), 4, 3).of("squares")
+    for k in (0, 1, 2, EVERYTHING):
+        rows = fold != k
         alone = first([Block(0, X[rows], y[rows])], 4).squares
         for a, b in zip(folds.without(k), alone, strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-9)

@@ -97,6 +97,7 @@ def test_the_order_of_the_rows_costs_nothing(solver):
         dask_gd.Lasso(alpha=0.05),
         dask_gd.ElasticNet(alpha=0.05),
         dask_gd.LassoCV(),
+        dask_gd.RidgeCV(cv=5),
         dask_gd.ElasticNetCV(l1_ratio=[0.3, 0.8], cv=10),
         dask_gd.GDRegressor(learning_rate="constant", eta0=1e-3, max_iter=1000, tol=None),
     ],

@@ -16,7 +16,7 @@ from .blocks import (
     device_block,
     extent_of,
     float_dtype,
-    fold_numbers,
+    frames_as_arrays,
     futures_in,
     is_dask,
     is_dask_frame,
@@ -24,19 +24,30 @@ from .blocks import (
     map_row_chunks,
     row_count,
 )
+from .exchange import Exchange, Ranges
 from .local import LocalEngine
+from .pairs import in_pairs
 from .room import AHEAD_SHARE, KEEP_SHARE, Room, process_bytes
+from .row_values import map_blocks, of_block
 from .streaming import StreamingEngine
+from .whole import in_one_task
 
 __all__ = [
+    "Exchange",
     "LocalEngine",
+    "Ranges",
     "StreamingEngine",
+    "computed",
     "device_block",
     "float_dtype",
-    "fold_numbers",
+    "frames_as_arrays",
+    "in_one_task",
+    "in_pairs",
     "is_dask",
     "is_dask_frame",
+    "map_blocks",
     "map_row_chunks",
+    "of_block",
     "open_engine",
     "row_count",
     "survey",
@@ -64,11 +75,13 @@ def open_engine(
     Parameters
     ----------
     X : ndarray, array of a device, CSR array (all checked by the caller) or dask collection of shape (n, d)
+        Of "pairs" a dask array of predictions.
     y, weight, offset : ndarray or dask collection of shape (n,), or None
     fold : ndarray or dask array of int of shape (n,), or None
         The test fold of each row.
-    targets : {"numbers", "columns", "labels"}
-        "numbers": y becomes float64. "columns": so, and y may have several. "labels": y is kept as it is.
+    targets : {"numbers", "columns", "labels", "pairs"}
+        "numbers": y becomes float64. "columns": so, and y may have several. "labels": y is kept as it is. "pairs": so
+        are X, weights, and a y of several columns.
     resident : bool
         False: a dask X is read once and not kept.
     """
@@ -105,6 +118,17 @@ def survey(X: Any) -> Extent:
         machines = _machines(_ambient_client(stack, (X,)))
     extent = extent._replace(workers=machines.workers, threads=machines.threads, memory=machines.memory)
     return extent._replace(resident=not extent.nbytes > _for_data(machines))
+
+
+def computed(collections: list[Any]) -> list[Any]:
+    """What some dask collections hold: where a fit to them would run, and from there to here."""
+    import dask
+
+    with ExitStack() as stack:
+        client = _ambient_client(stack, tuple(collections))
+        if client is not None:
+            stack.enter_context(client.as_current())
+        return list(dask.compute(*collections))
 
 
 def _in_worker() -> bool:

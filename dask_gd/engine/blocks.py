@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from ..arrays import alike, cast, concat, is_device_array, namespace, numpy_dtype, to_numpy
+from ..arrays import alike, cast, concat, cut_rows, is_device_array, namespace, numpy_dtype, to_numpy
 from ..exceptions import DataError
 from ..protocol import Array, Block, Extent
 
@@ -120,10 +120,26 @@ def make_block(
             as_targets(y, targets, X),
             None if weight is None else _as_vector(weight, "sample_weight", X),
             None if offset is None else _as_vector(offset, "offset", X),
-            None if fold is None else np.ascontiguousarray(fold, dtype=np.intp),
+            None if fold is None else np.ascontiguousarray(fold),
         )
     except (ValueError, TypeError) as error:
         raise DataError(f"{error} (block {index})") from error
+
+
+def make_pair(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: Any, targets: str, fold: Any) -> Block:
+    """Predictions, true values and weights of one row chunk, in main memory and otherwise as they are.
+
+    Raises
+    ------
+    DataError
+        Naming the block, when they are not as many.
+    """
+    X = to_numpy(columns[0]) if is_device_array(columns[0]) else np.asarray(columns[0])
+    parts = [v if v is None else to_numpy(v) if is_device_array(v) else np.asarray(v) for v in (y, weight)]
+    lengths = [len(v) for v in (parts[0], X, parts[1]) if v is not None]
+    if len(set(lengths)) > 1:
+        raise DataError(f"Found input variables with inconsistent numbers of samples: {lengths} (block {index})")
+    return Block(index, X, parts[0], parts[1], offset, fold)
 
 
 def as_float_matrix(columns: Sequence[Any]) -> Any:
@@ -215,7 +231,7 @@ def local_blocks(
     return [
         Block(
             i,
-            X if len(cuts) == 1 else _cut_rows(X, cut),
+            X if len(cuts) == 1 else cut_rows(X, cut),
             y if len(cuts) == 1 else y[cut],
             None if weight is None else weight[cut],
             None if offset is None else offset[cut],
@@ -223,17 +239,6 @@ def local_blocks(
         )
         for i, cut in enumerate(cuts)
     ]
-
-
-def _cut_rows(X: Any, rows: slice) -> Any:
-    """Some rows of an array in memory, whose numbers are shared and not copied."""
-    if isinstance(X, np.ndarray):
-        return X[rows]
-    ends = X.indptr[rows.start : rows.stop + 1]
-    entries = slice(ends[0], ends[-1])
-    part = sp.csr_array((len(ends) - 1, X.shape[1]), dtype=X.dtype)
-    part.data, part.indices, part.indptr = X.data[entries], X.indices[entries], ends - ends[0]  # its own way copies
-    return part
 
 
 def row_cuts(X: Any) -> list[slice]:
@@ -271,18 +276,6 @@ def check_features(X: Any) -> None:
         raise ValueError("Found array with 0 feature(s) (shape=(n, 0)) while a minimum of 1 is required.")
 
 
-def fold_numbers(X: Any, sizes: Array) -> Any:
-    """The fold of every row of X, folds of these sizes one after the other; lazy where X is."""
-    ends = np.cumsum(sizes)
-    if not is_dask(X):
-        return np.repeat(np.arange(len(sizes)), sizes)
-    import dask.array as da
-
-    X = as_dask_array(X)
-    rows = da.arange(int(ends[-1]), chunks=(X.chunks[0],))
-    return rows.map_blocks(partial(np.searchsorted, ends, side="right"), dtype=np.intp)
-
-
 def dask_blocks(
     X: Any, y: Any, weight: Any, offset: Any, *, targets: str, fold: Any = None, memory: float = math.inf
 ) -> Source:
@@ -310,9 +303,10 @@ def dask_blocks(
         for name, v in vectors.items()
         if v is not None
     }
-    if targets == "columns" and given["y"].ndim == 2 and not isinstance(given["y"], np.ndarray):
+    several = targets in ("columns", "pairs")
+    if several and given["y"].ndim == 2 and not isinstance(given["y"], np.ndarray):
         given["y"] = given["y"].rechunk({1: -1})
-    X, given = _align(X, given, columns=targets == "columns", memory=memory)
+    X, given = _align(X, given, columns=several, memory=math.inf if targets == "pairs" else memory)
     names = list(given)
     held = {future.key: future for future in futures_in([X, *given.values()])}
     loaded = bool(futures_in([X]))
@@ -327,7 +321,7 @@ def dask_blocks(
     name = f"block-{uuid.uuid4().hex[:10]}"
     calls = {
         f"{name}-{i}": (
-            make_block,
+            make_pair if targets == "pairs" else make_block,
             i,
             chunks["X"][i * width : (i + 1) * width],
             *(piece(part, i) for part in ("y", "sample_weight", "offset")),
@@ -397,7 +391,7 @@ def _align(X: Any, given: dict[str, Any], *, columns: bool, memory: float) -> tu
 
     if not all(settled(v) for v in given.values()):
         if not known(X):
-            if _weight(X) <= memory:
+            if memory == math.inf or _weight(X) <= memory:
                 X = X.persist()
             X.compute_chunk_sizes()
         for name, v in given.items():

@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 from ..protocol import Block
 from .moments import Moments, MomentsKernel, column_moments
 from .sample import Sample, SampleKernel
-from .squares import FoldSquares, Squares, SquaresKernel
+from .squares import Squares, SquaresKernel
 
 
 class First(NamedTuple):
     """Sums of the first sweep; what was not asked for, or of which a block has nothing, is None."""
 
     moments: Moments
-    squares: Squares | FoldSquares | None = None
+    squares: Squares | None = None
     sample: Sample | None = None
 
     def __add__(self, other: First) -> First:  # type: ignore[override]

@@ -24,12 +24,9 @@ class EncodeLabels:
 
     def __call__(self, block: Block) -> Block:
         code = alike(self._codes(block.y), block.X)
-        weight = block.weight
-        if self.class_weight is not None:
-            own = take(alike(self.class_weight, block.X), code)
-            weight = own if weight is None else own * weight
         y = cast(code, numpy_dtype(block.X)) if len(self.classes) == 2 else code
-        return block._replace(y=y, weight=weight)
+        block = block._replace(y=y)
+        return block if self.class_weight is None else weighted_by_class(block, self.class_weight)
 
     def _codes(self, y: Any) -> Any:
         if is_device_array(y):
@@ -52,3 +49,10 @@ class EncodeLabels:
         classes = cast(alike(self.classes, y), numpy_dtype(y))
         code = xp.minimum(xp.searchsorted(classes, y), len(self.classes) - 1)
         return xp.where(xp.take(classes, code, axis=0) == y, code, 0)
+
+
+def weighted_by_class(block: Block, class_weight: Array) -> Block:
+    """The block with the weights of its rows times those of their classes, whose numbers are in y."""
+    xp = namespace(block.y)
+    own = take(alike(class_weight, block.X), xp.astype(block.y, xp.int64))
+    return block._replace(weight=own if block.weight is None else own * block.weight)

@@ -15,6 +15,7 @@ from ..losses.base import REALS
 from ..protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Array, Block, Points, PointSums, Sums
 from .device import cross, weighted_cross
 from .fused import fused_sums
+from .labels import weighted_by_class
 from .rows import chosen_rows, row_slices, take_block, take_rows
 
 ORDER = {VALUE: 0, GRADIENT: 1, HESSIAN: 2, EXPECTED: 2, DIAGONAL: 2, PRODUCT: 2}
@@ -25,7 +26,8 @@ class LossKernel:
     """Σ s ℓ and its derivatives at every point; ``origin`` (d,) is subtracted from the rows of a dense X, or None.
 
     Work is done in slices of rows that stay in the cache, in the precision of X (``exact``: in float64); sums are kept
-    in float64. ``compiled``: by machine code where there is any for the loss and the block.
+    in float64. ``compiled``: by machine code where there is any for the loss and the block. ``class_weight`` (K,)
+    multiplies the weights of rows whose y are the numbers of their classes.
     """
 
     loss: Loss
@@ -34,8 +36,11 @@ class LossKernel:
     name: str = "gradient"
     exact: bool = False
     compiled: bool = False
+    class_weight: Array | None = None
 
     def __call__(self, block: Block) -> Sums:
+        if self.class_weight is not None:
+            block = weighted_by_class(block, self.class_weight)
         found: dict[int, PointSums] = {}
         for rows in dict.fromkeys(points.rows for points in self.points):
             mine = [i for i, points in enumerate(self.points) if points.rows == rows]

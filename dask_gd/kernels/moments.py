@@ -48,6 +48,7 @@ class Moments:
     dtype: Any = None  # of X; None until a row was seen
     y_dtype: Any = None
     problem: tuple[int, str] | None = None
+    about: Array | None = None  # (d,) where columns far from zero are shifted to, if not to their own mean
 
     def __add__(self, other: Moments) -> Moments:
         problems = [p for p in (self.problem, other.problem) if p is not None]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from ..arrays import is_device_array, numpy_dtype, take, to_numpy
+from ..arrays import cut_rows, is_device_array, numpy_dtype, take, to_numpy
 from ..protocol import Array, Block, Rows
 
 CACHE_BYTES = 512 * 1024  # of X and the margins together; 256 KiB to 1 MiB measure alike
@@ -106,3 +106,12 @@ def in_main_memory(block: Block) -> Block:
     """The block with its arrays as NumPy's; for few rows."""
     parts = (to_numpy(a) if is_device_array(a) else a for a in (block.X, block.y, block.weight, block.offset))
     return Block(block.index, *parts)
+
+
+def row_range(block: Block, start: int, stop: int) -> Block:
+    """A block of the rows from ``start`` to ``stop``, whose numbers are shared and not copied."""
+    if start == 0 and stop == block.n_rows:
+        return block
+    rows = slice(start, stop)
+    parts = (None if a is None else a[rows, ...] for a in (block.y, block.weight, block.offset, block.fold))
+    return Block(block.index, cut_rows(block.X, rows), *parts)

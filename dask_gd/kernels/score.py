@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import alike, cast, namespace, to_numpy, zeros
-from ..losses import Loss
+from ..losses import Loss, Squared
 from ..protocol import Array, Block
 from .device import DOUBLE
 from .moments import shape_problem
+from .squares import Squares
 
 
 class ScoreSums(NamedTuple):
@@ -76,18 +77,64 @@ class ScoreKernel:
             return ScoreSums(0, 0.0, 0.0, 0.0, 0.0, problem=(block.index, message))
         if block.n_rows == 0:
             return ScoreSums(0, 0.0, 0.0, 0.0, 0.0)
-        predicted = self.predict(block.X, block.offset)
-        xp = namespace(predicted)
-        weight = zeros(block.n_rows, predicted) + 1
-        if block.weight is not None:
-            weight = cast(alike(block.weight, predicted), DOUBLE)
-        total = float(xp.sum(weight))
-        if self.loss is None:
-            wrong = cast(predicted != block.y, DOUBLE)
-            return ScoreSums(block.n_rows, total, 0.0, 0.0, float(weight @ wrong))
+        judge = Accuracy() if self.loss is None else Explained(self.loss)
+        return judge.sums(block.y, self.predict(block.X, block.offset), block.weight)
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The weighted share of right labels."""
+
+    response: str = "class_number"
+
+    def sums(self, y: Any, predicted: Any, weight: Any) -> ScoreSums:
+        """Of the rows of one block."""
+        wrong = predicted != y
+        n = y.shape[0]
+        if weight is None:
+            return ScoreSums(n, float(n), 0.0, 0.0, float(namespace(wrong).count_nonzero(wrong)))
+        weight = cast(alike(weight, predicted), DOUBLE)
+        total = float(namespace(weight).sum(weight))
+        return ScoreSums(n, total, 0.0, 0.0, float(weight @ cast(wrong, DOUBLE)))
+
+    def value(self, sums: ScoreSums) -> float:
+        """From the sums of all blocks."""
+        return (sums.weight - sums.loss) / sums.weight if sums.weight else float("nan")
+
+
+@dataclass(frozen=True)
+class Explained:
+    """The share of the deviance that is explained: R² for squared errors, D² for others."""
+
+    loss: Loss
+    response: str = "predict"
+
+    def sums(self, y: Any, predicted: Any, weight: Any) -> ScoreSums:
+        """Of the rows of one block."""
+        n = y.shape[0]
+        weight = zeros(n, predicted) + 1 if weight is None else cast(alike(weight, predicted), DOUBLE)
+        total = float(namespace(predicted).sum(weight))
         distance = self.loss.distance
-        mean: Any = weight @ block.y / total if total else 0.0
-        null = weight @ distance(block.y, mean) if total else 0.0
-        loss = weight @ distance(block.y, predicted)
+        mean: Any = weight @ y / total if total else 0.0
+        null = weight @ distance(y, mean) if total else 0.0
+        loss = weight @ distance(y, predicted)
         mean, null, loss = (to_numpy(number)[()] for number in (mean, null, loss))
-        return ScoreSums(block.n_rows, total, mean, null, loss, distance)
+        return ScoreSums(n, total, mean, null, loss, distance)
+
+    def value(self, sums: ScoreSums) -> float:
+        """From the sums of all blocks."""
+        return float("nan") if sums.n_rows < 2 else sums.explained
+
+    def of_squares(self, squares: Squares, n_rows: int, coef: Array, intercept: Array) -> float | None:
+        """From the sums of products of the rows, where those tell."""
+        if not isinstance(self.loss, Squared):
+            return None
+        errors = squared_errors(squares, coef, intercept)
+        return self.value(ScoreSums(n_rows, squares.weight, squares.z_mean, 0.5 * squares.zz, 0.5 * errors))
+
+
+def squared_errors(squares: Squares, coef: Array, intercept: Array) -> Array:
+    """(m,) Σ s (y - x·w - b)² of each target, from the sums of products; ``coef`` (m, d)."""
+    away = squares.z_mean - coef @ squares.x_mean - intercept
+    spread = squares.zz - 2 * np.einsum("md,dm->m", coef, squares.xz) + np.einsum("md,md->m", coef @ squares.xx, coef)
+    return np.asarray(np.maximum(spread, 0.0) + squares.weight * away**2)

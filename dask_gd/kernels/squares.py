@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +12,7 @@ from ..arrays import alike, average, is_device_array, to_numpy
 from ..protocol import Array, Block
 from .device import centred_products
 from .moments import NO_WEIGHT, SPARSE_COMPILED_ENTRIES, ColumnMoments, column_moments, machine_code, typical_row
-from .rows import row_slices, take_block, take_rows
+from .rows import row_slices, take_rows
 
 COMPILED_SIZE = 2**23  # products from which machine code is worth its import, whatever X holds
 COMPILED_FEATURES = 512  # beyond so many BLAS cuts its work better
@@ -57,62 +55,13 @@ class Squares(NamedTuple):
         )
 
 
-class FoldSquares(NamedTuple):
-    """The squares of each fold; None where no row was seen."""
-
-    parts: tuple[Squares | None, ...]
-
-    def __add__(self, other: FoldSquares) -> FoldSquares:  # type: ignore[override]
-        return FoldSquares(tuple(_plus(a, b) for a, b in zip(self.parts, other.parts, strict=True)))
-
-    @property
-    def columns(self) -> ColumnMoments:
-        """Those of all folds together."""
-        whole = self.without(None)
-        assert whole is not None
-        return whole.columns
-
-    def without(self, fold: int | None) -> Squares | None:
-        """All folds but one: the training rows of a split; None: all."""
-        total = None
-        for i, part in enumerate(self.parts):
-            if i != fold:
-                total = _plus(total, part)
-        return total
-
-
-def _plus(a: Squares | None, b: Squares | None) -> Squares | None:
-    return b if a is None else a if b is None else a + b
-
-
 @dataclass(frozen=True)
 class SquaresKernel:
-    """The squares of one block that has rows; with folds one for each of them. Not finite where X is not."""
+    """The squares of one block that has rows. Not finite where X is not."""
 
-    n_folds: int = 0
-
-    def __call__(self, block: Block) -> Squares | FoldSquares:
+    def __call__(self, block: Block) -> Squares:
         with np.errstate(over="ignore", invalid="ignore"):
-            if not self.n_folds:
-                return _squares(block)
-            found: list[Squares | None] = [None] * self.n_folds
-            for fold, part in _parts(block):
-                found[fold] = _squares(part)
-            return FoldSquares(tuple(found))
-
-
-def _parts(block: Block) -> Iterator[tuple[int, Block]]:
-    """The rows of each fold; where they follow each other they are not copied."""
-    fold = block.fold
-    assert fold is not None  # the kernel was asked for folds
-    borders = np.flatnonzero(fold[1:] != fold[:-1]) + 1
-    present = np.flatnonzero(np.bincount(fold))
-    if len(borders) + 1 == len(present):
-        for start, stop in pairwise((0, *borders.tolist(), len(fold))):
-            yield int(fold[start]), take_block(block, slice(start, stop))
-    else:
-        for number in present.tolist():
-            yield number, take_block(block, np.flatnonzero(fold == number))
+            return _squares(block)
 
 
 def _squares(block: Block) -> Squares:

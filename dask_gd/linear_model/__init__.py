@@ -5,6 +5,7 @@ from .gradient_descent import GDClassifier, GDRegressor
 from .least_squares import ElasticNet, Lasso, LinearRegression, Ridge
 from .logistic import LogisticRegression
 from .path import ElasticNetCV, LassoCV, enet_path, lasso_path
+from .ridge_cv import RidgeCV
 from .robust import HuberRegressor, QuantileRegressor
 from .stochastic import SGDClassifier, SGDRegressor
 from .svm import LinearSVC
@@ -25,6 +26,7 @@ __all__ = [
     "PoissonRegressor",
     "QuantileRegressor",
     "Ridge",
+    "RidgeCV",
     "SGDClassifier",
     "SGDRegressor",
     "TweedieRegressor",

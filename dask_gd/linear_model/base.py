@@ -13,7 +13,7 @@ from ..arrays import is_device_array, to_numpy
 from ..engine import is_dask, survey
 from ..losses import Logistic, Loss, Softmax, Squared
 from ..planner import Plan
-from ..protocol import Extent
+from ..protocol import Extent, Result
 from ..solvers import SOLVERS
 from .fit import Problem, fit_model
 from .params import check_boolean, check_common
@@ -36,9 +36,24 @@ class SparseTag(BaseEstimator):
 class LinearModel(SparseTag):
     """A fit by :func:`fit_model` of the problem that ``_problem`` states."""
 
+    _one_problem = True  # which a search may solve for many parameters and folds at once
+
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         """What the parameters ask for; raises ValueError where they do not go together. ``y`` may be None."""
         raise NotImplementedError
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, problem: Problem) -> Any:
+        """Fit, and keep what came of it."""
+        self._keep(fit_model(self, X, y, sample_weight, offset, problem).result)
+        self._look_back(X, y, offset)
+        return self
+
+    def _keep(self, result: Result) -> None:
+        """Set ``coef_``, ``intercept_`` and what else comes of a fit."""
+        raise NotImplementedError
+
+    def _look_back(self, X: Any, y: Any, offset: Any) -> None:
+        """Set what needs the data once more."""
 
     def explain(self, X: Any, y: Any = None) -> Plan:
         """The plan of a fit before anything is read: solver and reason, sweeps, bytes, memory and the runner-up.
@@ -81,13 +96,10 @@ class LinearRegressorBase(LinearRegressorMixin, LinearModel):
         check_common(self, SOLVER_NAMES)
         return Problem(penalty, loss, self.solver, self.max_iter, self.tol, self.fit_intercept, start=start, **more)
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any, offset: Any, problem: Problem) -> Any:
-        """Fit, and set what every regressor has; the result of the fit."""
-        result = fit_model(self, X, y, sample_weight, offset, problem).result
+    def _keep(self, result: Result) -> None:
         several = len(result.coef) > 1
         self.coef_ = result.coef if several else result.coef[0]
         self.intercept_ = result.intercept if several else float(result.intercept[0])
-        return result
 
 
 def penalty_spec(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -17,12 +17,12 @@ from sklearn.utils.validation import validate_data
 
 from ..arrays import is_device_array, to_numpy
 from ..callbacks import PrintReports, watching
-from ..continuation import minimise_with_kinks, minimise_with_scale
+from ..continuation import minimising_with_kinks, minimising_with_scale
 from ..engine import device_block, is_dask, is_dask_frame, open_engine
 from ..engine.blas import one_blas_thread
 from ..exceptions import DataError, PerfectSeparationWarning
 from ..expansion import correlation_condition
-from ..fitting import Fit, minimise
+from ..fitting import Fit, minimising, run_job
 from ..kernels import (
     EncodeLabels,
     First,
@@ -33,9 +33,9 @@ from ..kernels import (
     SquaresKernel,
 )
 from ..losses import Loss
-from ..objective import Objective
+from ..objective import Landmark, Objective
 from ..planner import Plan, check_solver, plan, warm_rows
-from ..protocol import Array, Callback, Engine, Extent, Result
+from ..protocol import Array, Callback, Engine, Extent, Job, Pause, Replace, Result
 from ..solvers import SOLVERS
 from ..starts import start_from_sample, start_inside
 from .penalty import PenaltySpec
@@ -94,6 +94,13 @@ class Outcome(NamedTuple):
     plan: Plan | None = None  # of solvers that "auto" may choose
 
 
+class Neighbour(NamedTuple):
+    """A fit to the same rows with another penalty."""
+
+    minimum: Landmark
+    start: bool  # whether others had better start there
+
+
 def fit_model(
     estimator: Any,
     X: Any,
@@ -129,6 +136,12 @@ def fit_model(
         estimator.__dict__.clear()
         estimator.__dict__.update(before)
         raise
+    keep_outcome(estimator, outcome, time.perf_counter() - began)
+    return outcome
+
+
+def keep_outcome(estimator: Any, outcome: Outcome, seconds: float) -> None:
+    """Set the attributes that every estimator has, and warn of a fit that did not converge."""
     result = outcome.result
     estimator.n_iter_ = result.n_iter
     estimator.n_sweeps_ = result.n_sweeps
@@ -139,7 +152,7 @@ def fit_model(
         estimator.plan_ = outcome.plan._replace(
             title=type(estimator).__name__,
             actual_sweeps=result.n_sweeps,
-            actual_seconds=time.perf_counter() - began,
+            actual_seconds=seconds,
         )
     if outcome.classes is not None:
         estimator.classes_ = outcome.classes
@@ -148,43 +161,90 @@ def fit_model(
             f"{outcome.n_constant} of the columns of X are constant: beside an intercept nothing tells what they are "
             "worth, and their coefficients are 0.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=5,
         )
     if not result.converged:
         warnings.warn(
             f"{type(estimator).__name__} with solver {outcome.solver!r} stopped after {result.n_iter} iterations: "
             f"{result.message}.",
             PerfectSeparationWarning if result.separated else ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=5,
         )
-    return outcome
 
 
 def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple[Callback, ...]) -> Outcome:
-    """The fit itself, on any engine: first sweep, labels, plan, objective, start, loop."""
+    """The fit itself, on any engine."""
     before = engine.n_sweeps
-    classification = problem.targets == "labels"
-    loss = problem.loss(2 if classification else 1)
-    extent = engine.extent  # on a cluster the scheduler is asked: once
-    guess = problem.plan("", extent, loss, problem.penalty)
-    first = first_sweep(engine, guess, MomentsKernel(n_features, classification, None if classification else loss))
-    moments = first.moments
+    # on a cluster the scheduler is asked for the extent: once
+    outcome: Outcome = run_job(solving(problem, n_features, engine.extent, callbacks), engine)
+    return outcome._replace(result=outcome.result._replace(n_sweeps=engine.n_sweeps - before))
+
+
+def solving(problem: Problem, n_features: int, extent: Extent, callbacks: tuple[Callback, ...] = ()) -> Job:
+    """First sweep, labels, and the fit: a job that returns the :class:`Outcome`."""
+    first, labels = yield from looking([problem], n_features, extent)
     classes = None
-    if classification:
-        labels, moments = encode(moments, problem.class_weight)
-        engine.replace(labels)
+    if labels is not None:
+        moments, weights = class_balance(first.moments, labels.classes, problem.class_weight)
+        labels = replace(labels, class_weight=weights)
+        yield Replace(labels)
+        first = first._replace(moments=moments, sample=None if first.sample is None else first.sample.encoded(labels))
         classes = labels.classes
+    return (yield from fitting(problem, extent, first, classes, callbacks))
+
+
+def looking(problems: Sequence[Problem], n_features: int, extent: Extent) -> Job:
+    """The first sweep, for all that fits to the same data will want to know: a job that returns the :class:`First` and
+    how labels become numbers (None: y are numbers)."""
+    classification = problems[0].targets == "labels"
+    losses = [problem.loss(2 if classification else 1) for problem in problems]
+    guesses = [problem.plan("", extent, loss, problem.penalty) for problem, loss in zip(problems, losses, strict=True)]
+    most = max(guesses, key=lambda plan: plan.sample_rows)
+    most = most._replace(squares=any(plan.squares for plan in guesses))
+    kernel = MomentsKernel(n_features, classification, None if classification else losses[0])
+    first = yield from first_sweep(most, kernel)
+    return first, labels_of(first.moments) if classification else None
+
+
+def fitting(
+    problem: Problem,
+    extent: Extent,
+    first: First,
+    classes: Array | None,
+    callbacks: tuple[Callback, ...] = (),
+    *,
+    class_weight: Array | None = None,
+    neighbour: Neighbour | None = None,
+    pause: Pause | None = None,
+) -> Job:
+    """Plan, objective, start and loop, after the first sweep: a job that returns the :class:`Outcome`.
+
+    Parameters
+    ----------
+    first : First
+        Of rows whose labels are numbers already, and whose weights are multiplied by those of the classes.
+    classes : ndarray of shape (K,) or None
+        The labels.
+    class_weight : ndarray of shape (K,), optional
+        Where the blocks' weights are not multiplied by it.
+    neighbour : Neighbour, optional
+        A fit to the same rows with another penalty.
+    pause : Pause, optional
+        Of the same fit, which stopped at a smaller ``max_iter``; only for losses that one call of the loop minimises.
+    """
+    moments = first.moments
+    n_features, dtype = len(moments.mean), np.dtype(moments.dtype)
     loss = problem.loss(np.size(moments.y_mean) if classes is None else len(classes))
-    dtype = np.dtype(moments.dtype)
     penalty = problem.penalty(moments)
     plan = problem.plan("", seen(extent, moments), loss, penalty)
     sample = first.sample
-    if sample is not None and classification:
-        sample = sample.encoded(labels)
-    if (plan.squares and first.squares is None) or plan.sample_rows > (0 if sample is None else sample.size):
-        first = first_sweep(engine, plan, MomentsKernel(n_features, classification))  # the data are not as declared
-        sample = first.sample
-    rows = sample.lowest(plan.sample_rows).block if sample is not None and plan.sample_rows else None
+    near = neighbour is not None and problem.solver == "auto" and not plan.squares
+    if (plan.squares and first.squares is None) or (
+        plan.sample_rows > (0 if sample is None else sample.size) and not near
+    ):
+        kernel = MomentsKernel(n_features, classes is not None)
+        sample = (yield from first_sweep(plan, kernel)).sample  # the data are not as declared
+    rows = sample.lowest(plan.sample_rows).block if sample is not None and plan.sample_rows and not near else None
     if rows is not None and n_features <= CONDITION_FEATURES:
         with one_blas_thread():  # a choice must have the same bits in a task
             condition = correlation_condition(rows.X)
@@ -198,9 +258,12 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
         sparse=moments.sparse,
         squares=first.squares if plan.squares else None,
         sample=rows,
+        class_weight=class_weight,
     )
     constant = objective.pin_constant(penalty)
     name = plan.chosen.solver
+    if near:
+        name = "preconditioned-lbfgs" if penalty.smooth else "prox-bfgs"
     check_solver(name, objective.free.size, loss, penalty)
     if name == "prox-newton" and penalty.smooth:
         name = "newton-cholesky"  # they are the same then, and this one knows what to do with a singular Hessian
@@ -218,24 +281,31 @@ def solve(engine: Engine, *, problem: Problem, n_features: int, callbacks: tuple
     coef, intercept, warm = problem.start.point(objective)
     tol = None if isinstance(problem.tol, str) else problem.tol
     fit = Fit(solver, penalty, coef, intercept, problem.max_iter, tol, statistical)
-    if rows is not None and not warm and warm_rows(plan.extent, loss):
+    if pause is not None:
+        fit = fit._replace(pause=pause)
+    elif near:
+        assert neighbour is not None
+        objective.landmark = neighbour.minimum
+        if not warm and neighbour.start:
+            fit = fit._replace(coef=neighbour.minimum.coef, intercept=neighbour.minimum.intercept)
+    elif rows is not None and not warm and warm_rows(plan.extent, loss):
         with one_blas_thread():
             fit = start_from_sample(objective, fit, rows, dtype)
-    fit = start_inside(objective, engine, fit, dtype)
-    run = minimise
+    if pause is None:
+        fit = yield from start_inside(objective, fit, dtype)
+    run = minimising
     if loss.n_constant:
-        run = minimise_with_scale
+        run = minimising_with_scale
     elif not loss.smooth and name != "gd":
-        run = minimise_with_kinks
+        run = minimising_with_kinks
     if plan.squares:
         dtype = np.dtype(np.float64)  # the precision of the sums
-    result = run(objective, engine, [fit], callbacks, dtype=dtype)[0]
-    result = result._replace(n_sweeps=engine.n_sweeps - before)
+    result = (yield from run(objective, [fit], callbacks, dtype=dtype))[0]
     return Outcome(result, name, classes, constant if penalty.none and moments.n_used > 1 else 0, plan)
 
 
-def first_sweep(engine: Engine, plan: Plan, moments: MomentsKernel) -> First:
-    """One sweep for all that the plan wants to know of the data.
+def first_sweep(plan: Plan, moments: MomentsKernel) -> Job:
+    """One sweep for all that the plan wants to know of the data; a job that returns the :class:`First`.
 
     Raises
     ------
@@ -248,7 +318,7 @@ def first_sweep(engine: Engine, plan: Plan, moments: MomentsKernel) -> First:
         # more than enough rows, of which those of the lowest keys stay
         share = plan.sample_rows / n * (1 + 6 / np.sqrt(plan.sample_rows)) if n > 0 else 1.0
         sample = SampleKernel(plan.sample_rows, float(min(share, 1.0)))
-    first: First = engine.sweep(FirstKernel(moments, SquaresKernel() if plan.squares else None, sample))
+    first, _ = yield FirstKernel(moments, SquaresKernel() if plan.squares else None, sample)
     check_moments(first.moments, moments.n_features)
     return first
 
@@ -302,6 +372,19 @@ def encode(moments: Moments, class_weight: Any) -> tuple[EncodeLabels, Moments]:
     ValueError
         Fewer than two classes, or class weights for labels that are not there.
     """
+    labels = labels_of(moments)
+    moments, weights = class_balance(moments, labels.classes, class_weight)
+    return replace(labels, class_weight=weights), moments
+
+
+def labels_of(moments: Moments) -> EncodeLabels:
+    """How labels become numbers.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two classes, or labels that do not compare.
+    """
     labels = list(moments.classes)
     dtype = moments.y_dtype if moments.y_dtype.kind != "O" else object
     try:
@@ -314,6 +397,17 @@ def encode(moments: Moments, class_weight: Any) -> tuple[EncodeLabels, Moments]:
             "This solver needs samples of at least 2 classes in the data, but the data contains only one class: "
             f"{classes[0]!r}"
         )
+    return EncodeLabels(classes)
+
+
+def class_balance(moments: Moments, classes: Array, class_weight: Any) -> tuple[Moments, Array | None]:
+    """The moments under class weights, which are returned beside them (None: all the same).
+
+    Raises
+    ------
+    ValueError
+        Class weights for labels that are not there, or that leave no row.
+    """
     counts = np.array([moments.classes[label] for label in classes.tolist()])
     weights = class_weights(class_weight, classes, counts)
     if weights is not None:
@@ -323,13 +417,14 @@ def encode(moments: Moments, class_weight: Any) -> tuple[EncodeLabels, Moments]:
     if (counts == 0).any():
         raise ValueError("Every class needs a class weight above zero; drop the rows of a class to leave it out.")
     ratio = counts.sum() / moments.weight
-    return EncodeLabels(classes, weights), replace(
+    weighted = replace(
         moments,
         classes=dict(enumerate(counts)),
         weight=float(counts.sum()),
         m2=moments.m2 * ratio,
         min_weight=moments.min_weight * (1.0 if weights is None else float(weights.min())),
     )
+    return weighted, weights
 
 
 def class_weights(class_weight: Any, classes: Array, counts: Array) -> Array | None:

@@ -117,8 +117,7 @@ class PoissonRegressor(GeneralizedLinearBase):
         -------
         self
         """
-        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
-        return self
+        return self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
 
 
 @shared_docs
@@ -200,8 +199,7 @@ class GammaRegressor(GeneralizedLinearBase):
         -------
         self
         """
-        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
-        return self
+        return self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
 
 
 @shared_docs
@@ -294,8 +292,7 @@ class TweedieRegressor(GeneralizedLinearBase):
         -------
         self
         """
-        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
-        return self
+        return self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
 
 
 @shared_docs
@@ -454,8 +451,7 @@ class GeneralizedLinearRegressor(GeneralizedLinearBase):
         FitInterrupted
             The cluster failed for good.
         """
-        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
-        return self
+        return self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "l1_ratio", low=0.0, high=1.0)

@@ -9,11 +9,12 @@ from typing import Any
 from sklearn.utils.metaestimators import available_if
 
 from ..losses import LOSSES, Logistic, Loss
+from ..protocol import Result
 from ..solvers import SOLVERS
 from ..solvers.gradient_descent import LEARNING_RATES, MOMENTUM_RATES
 from .base import LinearModel, always, logistic, penalty_spec
 from .docs import shared_docs
-from .fit import Problem, fit_model
+from .fit import Problem
 from .params import check_boolean, check_common, check_option, check_real, precompute_of
 from .predict import LinearRegressorMixin, ProbabilityMixin
 from .start import CONSTANT_MODEL, Start, start_of
@@ -287,10 +288,11 @@ class GDRegressor(LinearRegressorMixin, _Workbench):
             The cluster failed for good.
         """
         problem = self._problem(y, start_of(self, coef_init, intercept_init))
-        result = fit_model(self, X, y, sample_weight, offset, problem).result
+        return self._fit(X, y, sample_weight, offset, problem)
+
+    def _keep(self, result: Result) -> None:
         self.coef_ = result.coef[0]
         self.intercept_ = float(result.intercept[0])
-        return self
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         loss = self._fitted_loss()
@@ -439,9 +441,10 @@ class GDClassifier(ProbabilityMixin, _Workbench):
         self
         """
         problem = self._problem(y, start_of(self, coef_init, intercept_init))
-        result = fit_model(self, X, y, sample_weight, offset, problem).result
+        return self._fit(X, y, sample_weight, offset, problem)
+
+    def _keep(self, result: Result) -> None:
         self.coef_, self.intercept_ = result.coef, result.intercept
-        return self
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         self._refuse_kinks(self._named_loss(classification=True))

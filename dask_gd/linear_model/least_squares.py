@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..protocol import Result
 from .base import LinearRegressorBase, penalty_spec, squared
 from .docs import shared_docs
 from .fit import Problem
@@ -126,8 +127,11 @@ class LinearRegression(LeastSquaresBase):
             The cluster failed for good.
         """
         problem = self._problem(y, start_of(self, coef_init, intercept_init))
-        self.rank_ = self._fit(X, y, sample_weight, offset, problem).rank
-        return self
+        return self._fit(X, y, sample_weight, offset, problem)
+
+    def _keep(self, result: Result) -> None:
+        super()._keep(result)
+        self.rank_ = result.rank
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         return self._squares(penalty_spec(self, 0.0), start)
@@ -215,8 +219,11 @@ class Ridge(LeastSquaresBase):
         self
         """
         problem = self._problem(y, start_of(self, coef_init, intercept_init))
-        self.rank_ = self._fit(X, y, sample_weight, offset, problem).rank
-        return self
+        return self._fit(X, y, sample_weight, offset, problem)
+
+    def _keep(self, result: Result) -> None:
+        super()._keep(result)
+        self.rank_ = result.rank
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         alpha: Any = self.alpha
@@ -316,8 +323,7 @@ class Lasso(LeastSquaresBase):
         -------
         self
         """
-        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
-        return self
+        return self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "alpha", low=0.0)
@@ -408,8 +414,7 @@ class ElasticNet(LeastSquaresBase):
         -------
         self
         """
-        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
-        return self
+        return self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "alpha", low=0.0)

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from ..losses import Loss
+from ..protocol import Result
 from .base import SOLVER_NAMES, LinearModel, logistic, penalty_spec
 from .docs import shared_docs
-from .fit import Problem, fit_model
+from .fit import Problem
 from .params import check_common, check_real
 from .penalty import PenaltySpec
 from .predict import LinearClassifierMixin, ProbabilityMixin
@@ -35,10 +36,8 @@ class LinearClassifierBase(LinearClassifierMixin, LinearModel):
             start=start,
         )
 
-    def _fit_classes(self, X: Any, y: Any, sample_weight: Any, offset: Any, problem: Problem) -> Any:
-        result = fit_model(self, X, y, sample_weight, offset, problem).result
+    def _keep(self, result: Result) -> None:
         self.coef_, self.intercept_ = result.coef, result.intercept
-        return self
 
     def _inverse_of_C(self) -> float:
         """The strength of the penalty beside a plain sum of losses."""
@@ -166,7 +165,7 @@ class LogisticRegression(ProbabilityMixin, LinearClassifierBase):
             The cluster failed for good.
         """
         problem = self._problem(y, start_of(self, coef_init, intercept_init))
-        return self._fit_classes(X, y, sample_weight, offset, problem)
+        return self._fit(X, y, sample_weight, offset, problem)
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "l1_ratio", low=0.0, high=1.0)

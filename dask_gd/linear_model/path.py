@@ -8,11 +8,10 @@ from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.model_selection import KFold
 
-from ..engine import fold_numbers, open_engine, row_count
+from ..engine import open_engine, row_count
 from ..engine.blas import one_blas_thread
-from ..kernels import FirstKernel, FoldSquares, MomentsKernel, Squares, SquaresKernel
+from ..kernels import EVERYTHING, FirstKernel, FoldKernel, MomentsKernel, Squares, SquaresKernel
 from ..losses import Squared
 from ..objective import Objective
 from ..paths import Path, held_out_errors, regularisation_path
@@ -22,6 +21,7 @@ from ..protocol import Array, Engine
 from .base import squared
 from .docs import shared_docs
 from .fit import Problem, check_data, check_moments
+from .folds import partition_of
 from .least_squares import LeastSquaresBase
 from .params import check_boolean, check_real
 from .penalty import PenaltySpec
@@ -59,11 +59,12 @@ def solve_path(engine: Engine, *, problem: PathProblem, n_features: int) -> Path
 
 def _solve_path(engine: Engine, problem: PathProblem, n_features: int) -> PathOutcome:
     before = engine.n_sweeps
-    kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), SquaresKernel(problem.n_folds))
-    first = engine.sweep(kernel)
+    kernel = FirstKernel(MomentsKernel(n_features, False, Squared()), SquaresKernel())
+    sums = engine.sweep(FoldKernel(kernel, problem.n_folds) if problem.n_folds else kernel)
+    first = sums.without(EVERYTHING) if problem.n_folds else sums
     check_moments(first.moments, n_features)
-    folds = first.squares if isinstance(first.squares, FoldSquares) else None
-    squares = first.squares if folds is None else folds.without(None)
+    folds = sums.of("squares") if problem.n_folds else None
+    squares = first.squares
     assert isinstance(squares, Squares)
     objective = Objective(
         Squared(),
@@ -130,7 +131,7 @@ def run_path(
     return outcome
 
 
-def check_width(name: str, n_features: int) -> None:
+def check_width(name: str, n_features: int, instead: str = "Lasso or ElasticNet") -> None:
     """Refuse more columns than sums of products are kept for.
 
     Raises
@@ -140,7 +141,7 @@ def check_width(name: str, n_features: int) -> None:
     if n_features > SQUARES_FEATURES:
         raise ValueError(
             f"{name} keeps the products of all pairs of columns, and {n_features:,} columns are more than the "
-            f"{SQUARES_FEATURES:,} that it keeps them for: fit Lasso or ElasticNet at single values of alpha."
+            f"{SQUARES_FEATURES:,} that it keeps them for: fit {instead} at single values of alpha."
         )
 
 
@@ -289,6 +290,8 @@ class ElasticNetCV(LeastSquaresBase):
     (1, array([1., 0., 0.]))
     """
 
+    _one_problem = False  # it chooses among many itself
+
     def __init__(
         self,
         *,
@@ -323,7 +326,7 @@ class ElasticNetCV(LeastSquaresBase):
         before = dict(self.__dict__)
         try:
             X, y, sample_weight, offset = check_data(self, X, y, sample_weight, offset, "numbers")
-            fold, n_folds = folds_of(self.cv, X)
+            fold, n_folds = partition_of(self.cv, X, y, classifier=False)
             check_width(type(self).__name__, self.n_features_in_)
             ratios = tuple(float(r) for r in np.atleast_1d(np.asarray(self._ratios(), dtype=float)))
             problem = PathProblem(ratios, self.alphas, float(self.eps), self.fit_intercept, self.positive, n_folds)
@@ -435,42 +438,3 @@ class LassoCV(ElasticNetCV):
 
     def _ratios(self) -> Any:
         return 1.0
-
-
-def folds_of(cv: Any, X: Any) -> tuple[Any, int]:
-    """The number of the test fold of every row, and how many folds there are.
-
-    Raises
-    ------
-    ValueError
-        For a splitter whose test folds do not hold every row once, and for rows of an unknown number.
-    """
-    rows = row_count(X)
-    if np.isnan(rows):
-        raise ValueError(
-            "Folds need to know the number of rows: call X.compute_chunk_sizes() first, or "
-            "X.to_dask_array(lengths=True) of a frame."
-        )
-    n = int(rows)
-    if cv is None or isinstance(cv, Integral):
-        cv = KFold(5 if cv is None else int(cv))
-    if type(cv) is KFold and not cv.shuffle:
-        if not 2 <= cv.n_splits <= n:
-            raise ValueError(
-                f"Cannot have number of splits n_splits={cv.n_splits} greater than the number of samples: "
-                f"n_samples={n}."
-            )
-        sizes = np.full(cv.n_splits, n // cv.n_splits)
-        sizes[: n % cv.n_splits] += 1
-        return fold_numbers(X, sizes), cv.n_splits
-    splits = list(cv.split(np.empty((n, 0)), None) if hasattr(cv, "split") else cv)
-    fold = np.full(n, -1, dtype=np.int32)
-    for number, (_, test) in enumerate(splits):
-        test = np.asarray(test)
-        test = np.flatnonzero(test) if test.dtype == bool else test
-        if (fold[test] >= 0).any():
-            raise ValueError("The test folds of cv overlap: use a splitter whose test folds hold every row once.")
-        fold[test] = number
-    if (fold < 0).any():
-        raise ValueError("The test folds of cv leave rows out: use a splitter whose test folds hold every row once.")
-    return fold, len(splits)

@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype, take, to_numpy
 from ..engine import StreamingEngine, device_block, float_dtype, is_dask, map_row_chunks, open_engine, row_count
 from ..exceptions import DataError
-from ..kernels import ScoreKernel
+from ..kernels import Accuracy, Explained, ScoreKernel
 from ..losses import Loss, Squared
 from ..protocol import Array, Block
 from .fit import check_vector, frame_names, per_row
@@ -93,6 +93,14 @@ class LinearRegressorMixin(RegressorMixin):
         check_is_fitted(self)
         return map_rows(self, self._function(), X, offset, width=None if self.coef_.ndim == 1 else len(self.coef_))
 
+    def _respond(self, response: str) -> Callable[[Any], Any]:
+        """A picklable function of margins -> what a metric judges."""
+        return self._fitted_loss().inverse_link
+
+    def _own_metric(self) -> Any:
+        """What ``score`` computes."""
+        return Explained(self._fitted_loss())
+
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """The share of the deviance that is explained, 1 - Σ s d(y, μ) / Σ s d(y, ȳ), in one pass over dask input.
 
@@ -141,6 +149,15 @@ class LinearClassifierMixin(ClassifierMixin):
         function = partial(margins, **self._shared())
         return map_rows(self, function, X, offset, width=self._width())
 
+    def _respond(self, response: str) -> Callable[[Any], Any]:
+        """A picklable function of margins -> what a metric judges."""
+        if response == "decision_function":
+            return as_they_are
+        if response == "predict_proba":
+            return partial(probabilities_of, loss=self._fitted_loss())  # type: ignore[attr-defined]
+        classes = self.classes_ if response == "predict" else np.arange(len(self.classes_))
+        return partial(labels_at, classes=classes)
+
     def predict(self, X: Any, offset: Any = None) -> Any:
         """The most probable label of each row.
 
@@ -150,6 +167,10 @@ class LinearClassifierMixin(ClassifierMixin):
         """
         function = partial(_labels, classes=self._fitted_classes(), **self._shared())
         return map_rows(self, function, X, offset, width=None, dtype=self.classes_.dtype)
+
+    def _own_metric(self) -> Any:
+        """What ``score`` computes."""
+        return Accuracy()
 
     def score(self, X: Any, y: Any, sample_weight: Any = None, offset: Any = None) -> float:
         """Accuracy: the weighted share of right labels, in one pass over dask input.
@@ -163,7 +184,7 @@ class LinearClassifierMixin(ClassifierMixin):
             return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
         function = partial(_labels, classes=self.classes_, **shared)
         sums = stream_score(self, ScoreKernel(function, self.n_features_in_, None), X, y, sample_weight, offset)
-        return 1 - sums.loss / sums.weight if sums.weight else float("nan")
+        return (sums.weight - sums.loss) / sums.weight if sums.weight else float("nan")
 
     def _fitted_classes(self) -> Array:
         check_is_fitted(self)
@@ -202,7 +223,16 @@ def _mean(X: Any, offset: Array | None, *, loss: Loss, coef: Array, intercept: A
 
 
 def _labels(X: Any, offset: Any, *, classes: Array, coef: Array, intercept: Array) -> Any:
-    eta = margins(X, offset, coef=coef, intercept=intercept)
+    return labels_at(margins(X, offset, coef=coef, intercept=intercept), classes=classes)
+
+
+def as_they_are(eta: Any) -> Any:
+    """The margins."""
+    return eta
+
+
+def labels_at(eta: Any, *, classes: Array) -> Any:
+    """The most probable labels."""
     xp = namespace(eta)
     code = xp.astype(eta > 0, xp.int64) if eta.ndim == 1 else xp.argmax(eta, axis=1)
     if classes.dtype.kind in "biuf":
@@ -211,7 +241,11 @@ def _labels(X: Any, offset: Any, *, classes: Array, coef: Array, intercept: Arra
 
 
 def _probabilities(X: Any, offset: Any, *, loss: Loss, coef: Array, intercept: Array) -> Any:
-    eta = margins(X, offset, coef=coef, intercept=intercept)
+    return probabilities_of(margins(X, offset, coef=coef, intercept=intercept), loss=loss)
+
+
+def probabilities_of(eta: Any, *, loss: Loss) -> Any:
+    """(n, n_classes)."""
     if eta.ndim == 2:
         return loss.inverse_link(eta.T).T
     p: Any = loss.inverse_link(eta)

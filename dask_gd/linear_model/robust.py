@@ -10,9 +10,10 @@ import numpy as np
 from ..arrays import alike, to_numpy
 from ..engine import is_dask
 from ..losses import HuberWithScale, Pinball
+from ..protocol import Result
 from .base import LinearRegressorBase, always, penalty_spec
 from .docs import shared_docs
-from .fit import Problem, fit_model
+from .fit import Problem
 from .params import check_real
 from .predict import map_rows, margins
 from .start import CONSTANT_MODEL, Start, start_of
@@ -96,12 +97,15 @@ class HuberRegressor(LinearRegressorBase):
         self
         """
         problem = self._problem(y, start_of(self, coef_init, intercept_init))
-        result = fit_model(self, X, y, sample_weight, offset, problem).result
+        return self._fit(X, y, sample_weight, offset, problem)
+
+    def _keep(self, result: Result) -> None:
         self.coef_ = result.coef[0]
         self.intercept_, self.scale_ = map(float, result.intercept)
+
+    def _look_back(self, X: Any, y: Any, offset: Any) -> None:
         if not is_dask(X):
             self.outliers_ = to_numpy(self.outliers(X, y, offset))
-        return self
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "epsilon", low=1.0)
@@ -197,8 +201,7 @@ class QuantileRegressor(LinearRegressorBase):
         -------
         self
         """
-        self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
-        return self
+        return self._fit(X, y, sample_weight, offset, self._problem(y, start_of(self, coef_init, intercept_init)))
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_real(self, "quantile", low=0.0, high=1.0, open_low=True, open_high=True)

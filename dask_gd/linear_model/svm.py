@@ -92,7 +92,7 @@ class LinearSVC(LinearClassifierBase):
         self
         """
         problem = self._problem(y, start_of(self, coef_init, intercept_init))
-        return self._fit_classes(X, y, sample_weight, offset, problem)
+        return self._fit(X, y, sample_weight, offset, problem)
 
     def _problem(self, y: Any, start: Start = CONSTANT_MODEL) -> Problem:
         check_option(self, "loss", ("squared_hinge", "hinge"))

@@ -17,6 +17,7 @@ from .line_search import search, search_points, sufficient
 from .newton_cholesky import DAMPING, Factor, factorise
 from .sampled_hessian import Calibration, calibrated, refreshed
 
+FLATTER = 0.5  # of the slope at the start is left where a step is taken for its gradient alone
 STEPS = np.array([2.0, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001])
 
 
@@ -69,8 +70,12 @@ class PreconditionedLBFGS:
     def step(self, state: PreconditionedState) -> Conversation:
         slope = float(state.grad @ state.direction)
         answer = yield Query((state.theta + state.direction)[None], GRADIENT)
-        found: tuple[float, float, Array] | None = (1.0, float(answer.value[0]), answer.grad[0])
-        if not sufficient(answer.value[0], state.value, 1.0, slope):
+        value, grad = float(answer.value[0]), answer.grad[0]
+        found: tuple[float, float, Array] | None = (1.0, value, grad)
+        # Where values differ by rounding the slopes tell (Hager & Zhang, SIAM J. Optimization 16, 2005).
+        level = abs(value - state.value) <= self.rounding * abs(state.value)
+        flatter = level and abs(grad @ state.direction) <= FLATTER * -slope
+        if not (flatter or sufficient(value, state.value, 1.0, slope)):
             found = yield from search(state.theta, state.direction, state.value, slope, STEPS)
         if found is not None:
             step, value, grad = found

@@ -28,6 +28,7 @@ from common import machine
 from contest import PATIENCE, Line, Results, Row, as_rst, as_text, cells, measure
 from rows import (
     gpu,
+    grid,
     imports,
     logistic,
     others,
@@ -35,6 +36,7 @@ from rows import (
     poisson,
     processes,
     rounds,
+    search,
     small,
     sparse,
     squares,
@@ -46,6 +48,8 @@ TOPICS = (
     passes,
     logistic,
     squares,
+    search,
+    grid,
     sparse,
     poisson,
     streamed,

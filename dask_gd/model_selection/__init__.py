@@ -1,0 +1,16 @@
+"""Searches for the best parameters, and splitters that keep data lazy and chunks even."""
+
+from .logistic_cv import LogisticRegressionCV
+from .search import GridSearchCV, RandomizedSearchCV
+from .split import KFold, StratifiedKFold, TimeSeriesSplit
+from .train_test import train_test_split
+
+__all__ = [
+    "GridSearchCV",
+    "KFold",
+    "LogisticRegressionCV",
+    "RandomizedSearchCV",
+    "StratifiedKFold",
+    "TimeSeriesSplit",
+    "train_test_split",
+]
