@@ -128,7 +128,7 @@ def products(X: Array, z: Array, root: Array, shift: Array) -> Array:
     d = X.shape[1]
     gram = np.zeros((p, p))
     scratch = np.zeros((0, p))
-    for rows in row_slices(X, 2 * p):  # slices are copied as float64: count them as margins
+    for rows in row_slices(X, p):  # slices are copied as float64: count them as margins
         count = rows.stop - rows.start
         if len(scratch) < count:
             scratch = np.empty((count, p))
