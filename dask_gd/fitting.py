@@ -92,6 +92,7 @@ class _Running:
     refinements: int = 0
     refined: bool = False  # an exact gradient has confirmed the solution
     message: str | None = None  # set when the fit is over
+    exhausted: bool = False  # it has had all its iterations
 
 
 def minimise(
@@ -281,6 +282,7 @@ def _judge(
 
 
 def _exhaust(run: _Running, tol: float | None) -> None:
+    run.exhausted = True
     run.converged = tol is None
     run.message = f"max_iter={run.fit.max_iter} reached before tol={tol}: raise max_iter or tol, or scale the columns"
 
@@ -337,7 +339,9 @@ def _result(run: _Running, objective: Objective) -> Job:
         rank,
         run.separated,
         state if hasattr(state, "finished") else None,
-        None if run.began is None else Pause(state, run.began, run.scale, run.iteration),
+        # After a refinement the state alone does not tell how to go on.
+        None if run.began is None or run.refinements else Pause(state, run.began, run.scale, run.iteration),
+        run.exhausted,
     )
 
 

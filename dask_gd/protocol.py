@@ -364,3 +364,4 @@ class Result(NamedTuple):
     separated: bool = False  # the classes are separable and nothing is penalised: there is no minimum
     state: Any = None  # the last, of a solver with a verdict of its own: a fit can go on from there
     pause: Pause | None = None  # where another call goes on with the same fit to the same rows, to the same bits
+    exhausted: bool = False  # with more iterations than max_iter it might have ended elsewhere

@@ -57,6 +57,12 @@ class SplitProblems:
     squares_tell: bool = False  # whether scores and fits are of the same weights and targets
     balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
     sign: int = 1  # -1: the less of the first metric the better
+    untested: int = 0  # numbers after those of the folds, of rows that are only trained on
+
+    @property
+    def n_parts(self) -> int:
+        """How many numbers rows have."""
+        return self.n_folds + self.untested
 
 
 class Scored(NamedTuple):
@@ -94,12 +100,12 @@ def solve_splits(
     """
     before = engine.n_sweeps
     watch = SearchWatch(callbacks, len(search.problems), search.n_folds, engine)
-    data = _look(engine, search, n_features)
+    data = look(engine, search, n_features)
     watch.tell("first sweep")
     began = time.perf_counter()
     fits, known = _fit_all(engine, search, data, watch)
     scored = time.perf_counter()
-    tests, trains, refusals = _scores(engine, search, data, fits)
+    tests, trains, refusals = scores_of(engine, search, data, fits)
     watch.scored(search.sign * tests[:, :, 0])
     chosen_at = time.perf_counter()
     rows = np.array([0 if part is None else part.moments.n_rows for part in data.folds.parts])
@@ -124,13 +130,21 @@ class _Data(NamedTuple):
     classes: Array | None
     balance: dict[Any, float] | None  # class weights that balance all rows, where they are for every split
 
+    @property
+    def fits_at_once(self) -> int:
+        """How many may share a sweep."""
+        first = self.firsts[EVERYTHING]
+        assert isinstance(first, First)
+        width = len(first.moments.mean) * (1 if self.classes is None else len(self.classes))
+        return max(MOST_COEFFICIENTS // max(width, 1), 1)
 
-def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
+
+def look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
     """The first sweep, fold by fold; labels become numbers."""
     extent = engine.extent
     looks = looking(search.problems, n_features, extent)
     kernel = next(looks)
-    folds = engine.sweep(FoldKernel(kernel, search.n_folds))
+    folds = engine.sweep(FoldKernel(kernel, search.n_parts))
     whole = folds.without(EVERYTHING)
     try:
         looks.send((whole, engine.cost))
@@ -159,17 +173,20 @@ def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
     return _Data(extent, folds, firsts, labels.classes, balance)
 
 
-def _job(
-    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...] = (), neighbour: Any = None
+def split_job(
+    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...] = (), neighbour: Any = None, **leg: Any
 ) -> SplitJob:
-    return SplitJob(_fitting(data, problem, fold, callbacks, neighbour), fold)
+    """A fit to the training rows of a split; ``leg``: ``pause`` and ``until`` of :func:`fitting`."""
+    return SplitJob(_fitting(data, problem, fold, callbacks, neighbour, **leg), fold)
 
 
-def _fitting(data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...], neighbour: Any) -> Job:
+def _fitting(
+    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...], neighbour: Any, **leg: Any
+) -> Job:
     first, weights = _balanced(data, problem, fold)
     return (
         yield from fitting(
-            problem, data.extent, first, data.classes, callbacks, class_weight=weights, neighbour=neighbour
+            problem, data.extent, first, data.classes, callbacks, class_weight=weights, neighbour=neighbour, **leg
         )
     )
 
@@ -203,18 +220,15 @@ def _fit_all(
         places = [(number, fold) for number in numbers for fold in range(n_folds)]
         fits = [number * n_folds + fold for number, fold in places]
         jobs = [
-            _job(data, problems[number], fold, watch.callbacks_of(fit), neighbours.get((number, fold)))
+            split_job(data, problems[number], fold, watch.callbacks_of(fit), neighbours.get((number, fold)))
             for fit, (number, fold) in zip(fits, places, strict=True)
         ]
-        outcomes = run_in_lockstep(jobs, engine, n_folds, watch.stage("fits", fits))
+        outcomes = run_in_lockstep(jobs, engine, search.n_parts, watch.stage("fits", fits))
         for (number, fold), outcome in zip(places, outcomes, strict=True):
             found[number][fold] = outcome
 
     neighbours, pilots = _neighbours(engine, search, data, watch)
-    first = data.firsts[EVERYTHING]
-    assert isinstance(first, First)
-    width = max(len(first.moments.mean) * (1 if data.classes is None else len(data.classes)), 1)
-    at_once = max(MOST_COEFFICIENTS // (width * n_folds), 1)
+    at_once = max(data.fits_at_once // n_folds, 1)
     for start in range(0, len(problems), at_once):
         run(range(start, min(start + at_once, len(problems))), neighbours)
     return found, pilots
@@ -309,7 +323,7 @@ def _at(data: _Data, problem: Problem, fold: int, result: Result) -> Kernel:
     return objective.kernel([query], [Model(ElasticNet(), objective.raw)])
 
 
-def _scores(
+def scores_of(
     engine: Engine, search: SplitProblems, data: _Data, fits: list[list[Any]]
 ) -> tuple[Array, Array | None, tuple[str, ...]]:
     """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed. Then why
