@@ -7,17 +7,19 @@ scale of its own, refinements of sums of products) cannot go on: it starts anew.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from ..fitting import OUT_OF_BOUNDS, run_job
 from ..kernels import EVERYTHING
 from ..lockstep import run_in_lockstep
 from ..protocol import Array, Callback, Engine, Result
-from .fit import Outcome, Problem
+from .fit import Outcome, Problem, keep_outcome
 from .splits import SplitProblems, look, scores_of, split_job
 from .watch import SearchWatch
 
@@ -139,6 +141,15 @@ class Rungs:
             split_job(self.data, problem, EVERYTHING, self.watch.callbacks_of_all("refit")).job, self.engine
         )
         return outcome
+
+
+def keep_budgeted(estimator: Any, outcome: Outcome, seconds: float) -> None:
+    """Set the attributes of a fit that was to have so many iterations and no more: it warns of nothing else."""
+    with warnings.catch_warnings():
+        if outcome.result.exhausted:
+            warnings.simplefilter("ignore", ConvergenceWarning)
+        keep_outcome(estimator, outcome, seconds)
+    estimator._keep(outcome.result)
 
 
 def some_of(search: SplitProblems, numbers: Sequence[int]) -> SplitProblems:

@@ -17,7 +17,7 @@ from sklearn.experimental import enable_halving_search_cv  # noqa: F401  # which
 from ..callbacks import PrintReports, watching
 from ..engine import open_engine
 from ..linear_model.fit import check_data, keep_outcome
-from ..linear_model.rungs import Leg, Rungs
+from ..linear_model.rungs import Leg, Rungs, keep_budgeted
 from ..linear_model.splits import Scored, SharedLabelsError, SplitProblems
 from ..protocol import Engine
 from .search import NAMED, Shared, SharedSweeps, candidate_of, judged_model, out_of, warn_of_failures, warn_of_refusals
@@ -72,8 +72,11 @@ class SharedRungs(SharedSweeps):
                 if hasattr(first, name):
                     setattr(best, name, getattr(first, name))
             self.refit_time_ = climb.refit_seconds
-            keep_outcome(best, outcome, climb.refit_seconds)
-            best._keep(outcome.result)
+            if self.resource == RESUMED:  # type: ignore[attr-defined]
+                keep_budgeted(best, outcome, climb.refit_seconds)
+            else:
+                keep_outcome(best, outcome, climb.refit_seconds)
+                best._keep(outcome.result)
             best._look_back(X, y, offset)
             self.best_estimator_ = best
             if hasattr(best, "feature_names_in_"):

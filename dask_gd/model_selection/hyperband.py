@@ -18,9 +18,9 @@ from sklearn.utils import check_random_state
 from ..callbacks import PrintReports, watching
 from ..engine import open_engine
 from ..linear_model.base import LinearModel
-from ..linear_model.fit import Outcome, check_data, keep_outcome
+from ..linear_model.fit import Outcome, check_data
 from ..linear_model.params import check_boolean, check_integer
-from ..linear_model.rungs import Leg, Rungs, some_of
+from ..linear_model.rungs import Leg, Rungs, keep_budgeted, some_of
 from ..linear_model.splits import SharedLabelsError, SplitProblems
 from ..protocol import Array, Callback, Engine
 from .brackets import Race, Standing, brackets_of, latest, winner
@@ -313,11 +313,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
             for name in ("n_features_in_", "feature_names_in_"):
                 if hasattr(first, name):
                     setattr(best, name, getattr(first, name))
-            with warnings.catch_warnings():
-                if finish.refit.result.exhausted:  # it has had the iterations that it was to have
-                    warnings.simplefilter("ignore", ConvergenceWarning)
-                keep_outcome(best, finish.refit, time.perf_counter() - began)
-            best._keep(finish.refit.result)
+            keep_budgeted(best, finish.refit, time.perf_counter() - began)
             best._look_back(X, y, offset)
         return finish, best, judges[0].scorer
 

@@ -188,6 +188,7 @@ class SharedSweeps:
 
 
 def candidate_of(estimator: Any, parameters: dict[str, Any], y: Any) -> _Candidate:
+    """An estimator with these parameters, and what it asks for."""
     own = clone(estimator).set_params(**clone(parameters, safe=False))
     try:
         return _Candidate(own, own._problem(y, start_of(own, None, None)), None)
