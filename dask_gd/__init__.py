@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         enet_path,
         lasso_path,
     )
+    from .model_selection import LogisticRegressionCV
 
 __version__ = "0.1.0"
 
@@ -49,6 +50,7 @@ __all__ = [
     "LinearRegression",
     "LinearSVC",
     "LogisticRegression",
+    "LogisticRegressionCV",
     "PerfectSeparationWarning",
     "PoissonRegressor",
     "QuantileRegressor",
@@ -62,13 +64,33 @@ __all__ = [
 ]
 
 
+PACKAGES = ("linear_model", "metrics", "model_selection")
+
+
 def __getattr__(name: str) -> Any:
     """The estimators, when one is asked for: a worker runs kernels, for which it needs none of scikit-learn, pandas and
     Arrow, which take 125 MB of its memory."""
-    if name != "linear_model" and name not in __all__:
+    if name in PACKAGES:
+        return import_module(f".{name}", __name__)
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    estimators = import_module(".linear_model", __name__)
-    return estimators if name == "linear_model" else getattr(estimators, name)
+    home = "model_selection" if name == "LogisticRegressionCV" else "linear_model"
+    return getattr(import_module(f".{home}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *PACKAGES})
+
+
+def __getattr__(name: str) -> Any:
+    """The estimators, when one is asked for: a worker runs kernels, for which it needs none of scikit-learn, pandas and
+    Arrow, which take 125 MB of its memory."""
+    if name in ("linear_model", "metrics", "model_selection"):
+        return import_module(f".{name}", __name__)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = ".model_selection" if name == "LogisticRegressionCV" else ".linear_model"
+    return getattr(import_module(home, __name__), name)
 
 
 def __dir__() -> list[str]:

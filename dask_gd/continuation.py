@@ -73,6 +73,7 @@ def minimising_with_scale(
     result = (yield from minimising(objective, [near], callbacks, dtype=dtype))[0]
     if not result.converged:
         result = yield from _scale_from_above(objective, near, callbacks, dtype)
+        result = result._replace(exhausted=True)  # each of the scales had its max_iter
     return [result]
 
 
@@ -171,7 +172,7 @@ def minimising_with_kinks(
     if not converged:
         message = f"the relative duality gap is {gap:.1e}: scale the columns, or raise max_iter"
     joined = {name: np.concatenate([h[name] for h in history]) for name in HISTORY}
-    return [Result(*start, iterations, 0, converged, message, joined)]
+    return [Result(*start, iterations, 0, converged, message, joined, exhausted=not converged)]
 
 
 def _flat(point: tuple[Array, Array]) -> tuple[Array, float]:

@@ -41,6 +41,7 @@ PRECISION = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-10}
 # Where no step is lower any more, this is close enough to call the optimum reached.
 STALLED = {np.dtype(np.float32): 1e-3, np.dtype(np.float64): 1e-6}
 DIVERGED = 1e10  # times the starting objective
+OUT_OF_BOUNDS = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
 REFINEMENTS = 4
 ROUGH = 1e-5  # a relative gradient at which an ill-conditioned expansion has told what it knows
 REFINED = 1e-5  # a relative gradient so small before the last refinement is far below rounding after it
@@ -91,6 +92,7 @@ class _Running:
     refinements: int = 0
     refined: bool = False  # an exact gradient has confirmed the solution
     message: str | None = None  # set when the fit is over
+    exhausted: bool = False  # it has had all its iterations
 
 
 def minimise(
@@ -260,7 +262,7 @@ def _judge(
         tol = max(tol, ROUGH)  # sums of products hold no more digits; a refinement follows
     stalled = state.step == 0.0
     if not finite or state.value > DIVERGED * run.began:
-        run.message = "the objective diverged: lower eta0, scale the columns, or use learning_rate='armijo'"
+        run.message = OUT_OF_BOUNDS
     elif objective.separated(state.value, fit.penalty):
         run.separated = True
         run.message = (
@@ -280,6 +282,7 @@ def _judge(
 
 
 def _exhaust(run: _Running, tol: float | None) -> None:
+    run.exhausted = True
     run.converged = tol is None
     run.message = f"max_iter={run.fit.max_iter} reached before tol={tol}: raise max_iter or tol, or scale the columns"
 
@@ -336,7 +339,9 @@ def _result(run: _Running, objective: Objective) -> Job:
         rank,
         run.separated,
         state if hasattr(state, "finished") else None,
-        None if run.began is None else Pause(state, run.began, run.scale, run.iteration),
+        # After a refinement the state alone does not tell how to go on.
+        None if run.began is None or run.refinements else Pause(state, run.began, run.scale, run.iteration),
+        run.exhausted,
     )
 
 

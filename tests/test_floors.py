@@ -28,6 +28,7 @@ FLOORS = {
     "paths": 3,
     "ridges": 3,
     "callbacks": 3,
+    "plot": 3,
     "checkpoint": 3,
     "inference": 3,
     "linear_model": 4,

@@ -216,6 +216,7 @@ def fitting(
     class_weight: Array | None = None,
     neighbour: Neighbour | None = None,
     pause: Pause | None = None,
+    until: int | None = None,
 ) -> Job:
     """Plan, objective, start and loop, after the first sweep: a job that returns the :class:`Outcome`.
 
@@ -230,7 +231,9 @@ def fitting(
     neighbour : Neighbour, optional
         A fit to the same rows with another penalty.
     pause : Pause, optional
-        Of the same fit, which stopped at a smaller ``max_iter``; only for losses that one call of the loop minimises.
+        Of the same fit, which stopped at a smaller number of iterations.
+    until : int, optional
+        The iteration to stop at for now, where that is not ``max_iter``.
     """
     moments = first.moments
     n_features, dtype = len(moments.mean), np.dtype(moments.dtype)
@@ -280,7 +283,7 @@ def fitting(
         check_statistical(name, solver, loss)
     coef, intercept, warm = problem.start.point(objective)
     tol = None if isinstance(problem.tol, str) else problem.tol
-    fit = Fit(solver, penalty, coef, intercept, problem.max_iter, tol, statistical)
+    fit = Fit(solver, penalty, coef, intercept, problem.max_iter if until is None else until, tol, statistical)
     if pause is not None:
         fit = fit._replace(pause=pause)
     elif near:
@@ -301,6 +304,8 @@ def fitting(
     if plan.squares:
         dtype = np.dtype(np.float64)  # the precision of the sums
     result = (yield from run(objective, [fit], callbacks, dtype=dtype))[0]
+    if run is not minimising:
+        result = result._replace(pause=None)  # it is of one of several calls of the loop
     return Outcome(result, name, classes, constant if penalty.none and moments.n_used > 1 else 0, plan)
 
 

@@ -28,6 +28,7 @@ from ..planner import samples_tell
 from ..protocol import EXPECTED, Array, Callback, Engine, Job, Kernel, PointSums, Query, Result
 from .fit import Neighbour, Outcome, Problem, class_balance, fitting, looking, seen
 from .start import CONSTANT_MODEL
+from .watch import SearchWatch
 
 MOST_COEFFICIENTS = 2**24  # of all fits that share a sweep
 PILOTED = 4  # problems from which on one of them is solved first, for the others to start from
@@ -55,6 +56,13 @@ class SplitProblems:
     weighted_scores: bool = False
     squares_tell: bool = False  # whether scores and fits are of the same weights and targets
     balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
+    sign: int = 1  # -1: the less of the first metric the better
+    untested: int = 0  # numbers after those of the folds, of rows that are only trained on
+
+    @property
+    def n_parts(self) -> int:
+        """How many numbers rows have."""
+        return self.n_folds + self.untested
 
 
 class Scored(NamedTuple):
@@ -91,11 +99,14 @@ def solve_splits(
         What is wrong with the data.
     """
     before = engine.n_sweeps
-    data = _look(engine, search, n_features)
+    watch = SearchWatch(callbacks, len(search.problems), search.n_folds, engine)
+    data = look(engine, search, n_features)
+    watch.tell("first sweep")
     began = time.perf_counter()
-    fits, known = _fit_all(engine, search, data, callbacks)
+    fits, known = _fit_all(engine, search, data, watch)
     scored = time.perf_counter()
-    tests, trains, refusals = _scores(engine, search, data, fits)
+    tests, trains, refusals = scores_of(engine, search, data, fits)
+    watch.scored(search.sign * tests[:, :, 0])
     chosen_at = time.perf_counter()
     rows = np.array([0 if part is None else part.moments.n_rows for part in data.folds.parts])
     found = Scored(fits, tests, trains, refusals, rows, scored - began, chosen_at - scored)
@@ -104,7 +115,9 @@ def solve_splits(
     if chosen is not None:
         refit = known.get(chosen)
         if refit is None:
-            refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, callbacks, None), engine)
+            told = watch.callbacks_of_all("refit")
+            refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, told, None), engine)
+    watch.tell("done")
     return SplitOutcome(found, refit, time.perf_counter() - chosen_at, engine.n_sweeps - before)
 
 
@@ -117,13 +130,21 @@ class _Data(NamedTuple):
     classes: Array | None
     balance: dict[Any, float] | None  # class weights that balance all rows, where they are for every split
 
+    @property
+    def fits_at_once(self) -> int:
+        """How many may share a sweep."""
+        first = self.firsts[EVERYTHING]
+        assert isinstance(first, First)
+        width = len(first.moments.mean) * (1 if self.classes is None else len(self.classes))
+        return max(MOST_COEFFICIENTS // max(width, 1), 1)
 
-def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
+
+def look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
     """The first sweep, fold by fold; labels become numbers."""
     extent = engine.extent
     looks = looking(search.problems, n_features, extent)
     kernel = next(looks)
-    folds = engine.sweep(FoldKernel(kernel, search.n_folds))
+    folds = engine.sweep(FoldKernel(kernel, search.n_parts))
     whole = folds.without(EVERYTHING)
     try:
         looks.send((whole, engine.cost))
@@ -140,8 +161,8 @@ def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
         if labels is not None and len(first.moments.classes) < len(labels.classes):
             raise SharedLabelsError(f"The training part of split {fold} lacks a class.")
     if labels is not None:
-        if whole.moments.n_used < whole.moments.n_rows:
-            raise SharedLabelsError("Rows of weight 0 may have labels of their own.")
+        if whole.moments.unused - set(labels.classes.tolist()):
+            raise SharedLabelsError("Rows of weight 0 have labels of their own.")
         engine.replace(labels)
     if labels is None:
         return _Data(extent, folds, firsts, None, None)
@@ -152,17 +173,20 @@ def _look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
     return _Data(extent, folds, firsts, labels.classes, balance)
 
 
-def _job(
-    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...] = (), neighbour: Any = None
+def split_job(
+    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...] = (), neighbour: Any = None, **leg: Any
 ) -> SplitJob:
-    return SplitJob(_fitting(data, problem, fold, callbacks, neighbour), fold)
+    """A fit to the training rows of a split; ``leg``: ``pause`` and ``until`` of :func:`fitting`."""
+    return SplitJob(_fitting(data, problem, fold, callbacks, neighbour, **leg), fold)
 
 
-def _fitting(data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...], neighbour: Any) -> Job:
+def _fitting(
+    data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...], neighbour: Any, **leg: Any
+) -> Job:
     first, weights = _balanced(data, problem, fold)
     return (
         yield from fitting(
-            problem, data.extent, first, data.classes, callbacks, class_weight=weights, neighbour=neighbour
+            problem, data.extent, first, data.classes, callbacks, class_weight=weights, neighbour=neighbour, **leg
         )
     )
 
@@ -186,7 +210,7 @@ def _balanced(data: _Data, problem: Problem, fold: int) -> tuple[First, Array | 
 
 
 def _fit_all(
-    engine: Engine, search: SplitProblems, data: _Data, callbacks: tuple[Callback, ...]
+    engine: Engine, search: SplitProblems, data: _Data, watch: SearchWatch
 ) -> tuple[list[list[Any]], dict[int, Outcome]]:
     """(problems, folds) an Outcome, or the error that stopped it; and the problems that were solved for all rows."""
     problems, n_folds = search.problems, search.n_folds
@@ -194,17 +218,17 @@ def _fit_all(
 
     def run(numbers: Sequence[int], neighbours: dict[tuple[int, int], Neighbour]) -> None:
         places = [(number, fold) for number in numbers for fold in range(n_folds)]
+        fits = [number * n_folds + fold for number, fold in places]
         jobs = [
-            _job(data, problems[number], fold, callbacks, neighbours.get((number, fold))) for number, fold in places
+            split_job(data, problems[number], fold, watch.callbacks_of(fit), neighbours.get((number, fold)))
+            for fit, (number, fold) in zip(fits, places, strict=True)
         ]
-        for (number, fold), outcome in zip(places, run_in_lockstep(jobs, engine, n_folds), strict=True):
+        outcomes = run_in_lockstep(jobs, engine, search.n_parts, watch.stage("fits", fits))
+        for (number, fold), outcome in zip(places, outcomes, strict=True):
             found[number][fold] = outcome
 
-    neighbours, pilots = _neighbours(engine, search, data)
-    first = data.firsts[EVERYTHING]
-    assert isinstance(first, First)
-    width = max(len(first.moments.mean) * (1 if data.classes is None else len(data.classes)), 1)
-    at_once = max(MOST_COEFFICIENTS // (width * n_folds), 1)
+    neighbours, pilots = _neighbours(engine, search, data, watch)
+    at_once = max(data.fits_at_once // n_folds, 1)
     for start in range(0, len(problems), at_once):
         run(range(start, min(start + at_once, len(problems))), neighbours)
     return found, pilots
@@ -233,7 +257,7 @@ def _pilots(problems: Sequence[Problem], data: _Data) -> dict[int, list[int]]:
 
 
 def _neighbours(
-    engine: Engine, search: SplitProblems, data: _Data
+    engine: Engine, search: SplitProblems, data: _Data, watch: SearchWatch
 ) -> tuple[dict[tuple[int, int], Neighbour], dict[int, Outcome]]:
     """For each (problem, fold) near a pilot the pilot's minimum over all rows with what is known there of the split's
     own loss, one more sweep; and the pilots' outcomes."""
@@ -242,7 +266,8 @@ def _neighbours(
     for pilot, numbers in _pilots(search.problems, data).items():
         problem = search.problems[pilot]
         try:
-            outcome = run_job(_fitting(data, problem, EVERYTHING, (), None), engine)
+            told = watch.callbacks_of_all("pilots")
+            outcome = run_job(_fitting(data, problem, EVERYTHING, told, None), engine)
             result = outcome.result
             if not (result.converged and np.isfinite(result.coef).all()):
                 continue
@@ -298,7 +323,7 @@ def _at(data: _Data, problem: Problem, fold: int, result: Result) -> Kernel:
     return objective.kernel([query], [Model(ElasticNet(), objective.raw)])
 
 
-def _scores(
+def scores_of(
     engine: Engine, search: SplitProblems, data: _Data, fits: list[list[Any]]
 ) -> tuple[Array, Array | None, tuple[str, ...]]:
     """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed. Then why

@@ -63,8 +63,11 @@ def _negative(respond: Callable[[Any], Any], eta: Any) -> Any:
     return -respond(eta)
 
 
-def judges_of(scoring: Any, estimator: Any) -> list[Judge] | None:
-    """The scores that a search is asked for; None where one of them needs more than sums over rows."""
+def judges_of(scoring: Any, estimator: Any, *, bounded: bool = True) -> list[Judge] | None:
+    """The scores that a search is asked for; None where one of them needs more than sums over rows.
+
+    ``bounded`` False: sums may grow with the rows.
+    """
     if scoring is None:
         return [Judge("score", None, 1, check_scoring(estimator, None))]
     if isinstance(scoring, (list, tuple, set)):
@@ -77,7 +80,7 @@ def judges_of(scoring: Any, estimator: Any) -> list[Judge] | None:
     for name, wanted in scoring.items():
         if isinstance(wanted, str) and wanted in get_scorer_names():
             wanted = get_scorer(wanted)
-        if not isinstance(wanted, Scorer) or not wanted.metric.bounded:
+        if not isinstance(wanted, Scorer) or (bounded and not wanted.metric.bounded):
             return None
         metric, responses = _cheaper(wanted, estimator)
         judges.append(Judge(name, metric, wanted.sign, wanted, responses))

@@ -14,7 +14,7 @@ from sklearn import model_selection as sklearn_search
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
-from ..callbacks import watching
+from ..callbacks import PrintReports, watching
 from ..engine import is_dask, open_engine
 from ..kernels import JudgedModel
 from ..linear_model.base import LinearModel
@@ -38,7 +38,7 @@ class _Candidate(NamedTuple):
     error: Exception | None
 
 
-class _Shared(NamedTuple):
+class Shared(NamedTuple):
     """A search whose fits can share sweeps."""
 
     parameters: list[dict[str, Any]]
@@ -98,7 +98,7 @@ class SharedSweeps:
             self.best_estimator_ = self.best_estimator_.fitted_
         return self
 
-    def _shared(self, X: Any, y: Any, params: dict[str, Any]) -> _Shared | None:
+    def _shared(self, X: Any, y: Any, params: dict[str, Any]) -> Shared | None:
         """The search, where its fits can share sweeps."""
         from sklearn import get_config
 
@@ -117,13 +117,13 @@ class SharedSweeps:
         if folds is None:
             return None
         parameters = self._parameters()
-        candidates = [_candidate(estimator, some, y) for some in parameters]
+        candidates = [candidate_of(estimator, some, y) for some in parameters]
         for candidate in candidates:
             if not all(judge.can_judge(candidate.estimator) for judge in judges):
                 return None
-        return _Shared(parameters, candidates, judges, *folds) if candidates else None
+        return Shared(parameters, candidates, judges, *folds) if candidates else None
 
-    def _fit_shared(self, shared: _Shared, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
+    def _fit_shared(self, shared: Shared, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
         raised = [candidate.error for candidate in shared.candidates if candidate.error is not None]
         if raised and (self.error_score == "raise" or len(raised) == len(shared.candidates)):  # type: ignore[attr-defined]
             raise raised[0]
@@ -144,24 +144,21 @@ class SharedSweeps:
             self.return_train_score,  # type: ignore[attr-defined]
             weighted,
             offset is None and weighted == (sample_weight is not None),
+            sign=shared.judges[0].sign,
         )
         began = time.perf_counter()
-        outcome = run_search(search, checked, shared.fold, first.n_features_in_)
+        told = self.verbose > 1  # type: ignore[attr-defined]
+        outcome = run_search(search, checked, shared.fold, first.n_features_in_, verbose=told)
         self._keep_search(shared, outcome, first, time.perf_counter() - began)
         if outcome.refit is not None and self.refit:  # type: ignore[attr-defined]
             self.best_estimator_._look_back(X, y, offset)
         return self
 
-    def _keep_search(self, shared: _Shared, outcome: SplitOutcome, first: Any, seconds: float) -> None:
+    def _keep_search(self, shared: Shared, outcome: SplitOutcome, first: Any, seconds: float) -> None:
         """Set the attributes of a search."""
-        out = _out(self, shared, outcome.scored)
-        _warn_of_failures(out, self.error_score)  # type: ignore[attr-defined]
-        for why in outcome.scored.refusals:
-            warnings.warn(
-                f"Scoring failed. The score on such a test part is set to {self.error_score}. {why}",  # type: ignore[attr-defined]
-                UserWarning,
-                stacklevel=4,
-            )
+        out = out_of(self, shared, outcome.scored)
+        warn_of_failures(out, self.error_score)  # type: ignore[attr-defined]
+        warn_of_refusals(outcome.scored.refusals, self.error_score)  # type: ignore[attr-defined]
         results, metric = _results(self, shared, out)
         _warn_of_unfinished(type(self).__name__, shared, outcome)
         self.n_splits_ = shared.n_folds
@@ -190,7 +187,8 @@ class SharedSweeps:
         self.n_sweeps_ = outcome.n_sweeps
 
 
-def _candidate(estimator: Any, parameters: dict[str, Any], y: Any) -> _Candidate:
+def candidate_of(estimator: Any, parameters: dict[str, Any], y: Any) -> _Candidate:
+    """An estimator with these parameters, and what it asks for."""
     own = clone(estimator).set_params(**clone(parameters, safe=False))
     try:
         return _Candidate(own, own._problem(y, start_of(own, None, None)), None)
@@ -198,9 +196,12 @@ def _candidate(estimator: Any, parameters: dict[str, Any], y: Any) -> _Candidate
         return _Candidate(own, None, error)
 
 
-def run_search(search: SplitProblems, data: tuple[Any, ...], fold: Any, n_features: int) -> SplitOutcome:
-    """The search, where the data are: in one task where they and the fits are small."""
-    callbacks, targets = watching(), search.problems[0].targets
+def run_search(
+    search: SplitProblems, data: tuple[Any, ...], fold: Any, n_features: int, *, verbose: bool = False
+) -> SplitOutcome:
+    """The search, where the data are: in one task where they and the fits are small and nobody watches."""
+    callbacks = watching() + ((PrintReports(),) if verbose else ())
+    targets = search.problems[0].targets
     with open_engine(*data, targets=targets, fold=fold) as engine:
         job = partial(solve_splits, search=search, n_features=n_features, callbacks=callbacks)
         fits = len(search.problems) * search.n_folds
@@ -234,20 +235,20 @@ def _is_multimetric(scoring: Any) -> bool:
     return isinstance(scoring, (list, tuple, set, dict))
 
 
-def _choose(search: Any, shared: _Shared, outcome: Scored) -> int | None:
+def _choose(search: Any, shared: Shared, outcome: Scored) -> int | None:
     """Among the problems the number of the one to fit to all rows; None: none is wanted."""
     if not search.refit:
         return None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they come when the results are kept
-        results, metric = _results(search, shared, _out(search, shared, outcome))
+        results, metric = _results(search, shared, out_of(search, shared, outcome))
     best = search._select_best_index(search.refit, metric, results)
     if shared.candidates[best].problem is None:
         raise ValueError(f"The candidate chosen by refit could not be fitted: {shared.candidates[best].error}")
     return sum(candidate.problem is not None for candidate in shared.candidates[:best])
 
 
-def _out(search: Any, shared: _Shared, outcome: Scored) -> list[dict[str, Any]]:
+def out_of(search: Any, shared: Shared, outcome: Scored) -> list[dict[str, Any]]:
     """What scikit-learn's own loop would have put down of each fit."""
     out = []
     fits = max(sum(c.problem is not None for c in shared.candidates) * shared.n_folds, 1)
@@ -282,7 +283,7 @@ def _out(search: Any, shared: _Shared, outcome: Scored) -> list[dict[str, Any]]:
     return out
 
 
-def _signed(scores: Array, shared: _Shared, search: Any, outcome: Scored) -> Array:
+def _signed(scores: Array, shared: Shared, search: Any, outcome: Scored) -> Array:
     """The greater the better; ``error_score`` where a metric has no value."""
     if outcome.refusals and search.error_score == "raise":
         raise ValueError(outcome.refusals[0])
@@ -290,7 +291,7 @@ def _signed(scores: Array, shared: _Shared, search: Any, outcome: Scored) -> Arr
     return np.where(np.isnan(signed), search.error_score, signed) if outcome.refusals else signed
 
 
-def _results(search: Any, shared: _Shared, out: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
+def _results(search: Any, shared: Shared, out: list[dict[str, Any]]) -> tuple[dict[str, Any], Any]:
     """``cv_results_``, and the metric that ranks for the refit."""
     results = search._format_results(shared.parameters, shared.n_folds, out)
     if not _is_multimetric(search.scoring):
@@ -299,7 +300,7 @@ def _results(search: Any, shared: _Shared, out: list[dict[str, Any]]) -> tuple[d
     return results, search.refit
 
 
-def _warn_of_failures(out: Sequence[dict[str, Any]], error_score: Any) -> None:
+def warn_of_failures(out: Sequence[dict[str, Any]], error_score: Any) -> None:
     """One warning for all fits that raised, by what they raised.
 
     Raises
@@ -321,7 +322,15 @@ def _warn_of_failures(out: Sequence[dict[str, Any]], error_score: Any) -> None:
     )
 
 
-def _warn_of_unfinished(name: str, shared: _Shared, outcome: SplitOutcome) -> None:
+def warn_of_refusals(refusals: Sequence[str], error_score: Any) -> None:
+    """One warning for each reason why there was no score."""
+    for why in refusals:
+        warnings.warn(
+            f"Scoring failed. The score on such a test part is set to {error_score}. {why}", UserWarning, stacklevel=5
+        )
+
+
+def _warn_of_unfinished(name: str, shared: Shared, outcome: SplitOutcome) -> None:
     """One warning for all candidates that did not converge, which names the first of them."""
     messages: dict[str, list[str]] = {}
     number = 0
@@ -367,6 +376,7 @@ class GridSearchCV(SharedSweeps, sklearn_search.GridSearchCV):
     cv : int, splitter, iterable or None, default=None
         None: 5; a number gives a classifier folds with the same shares of the classes.
     verbose : int, default=0
+        2: a line a sweep.
     error_score : "raise" or float, default=nan
         The score of a candidate that cannot be fitted. One that diverges is stopped, named in a ConvergenceWarning and
         scored as it is.
@@ -389,10 +399,10 @@ class GridSearchCV(SharedSweeps, sklearn_search.GridSearchCV):
     >>> from dask_gd import GDRegressor
     >>> from dask_gd.model_selection import GridSearchCV
     >>> X = da.random.default_rng(0).normal(size=(1000, 3), chunks=(250, 3))
-    >>> search = GridSearchCV(GDRegressor(learning_rate="constant"), {"eta0": [0.001, 0.01, 0.1, 1.0]})
-    >>> search = search.fit(X, X.sum(axis=1))
-    >>> search.best_params_["eta0"] >= 0.1, search.n_sweeps_ <= 2
-    (True, True)
+    >>> estimator = GDRegressor(learning_rate="constant", max_iter=20, tol=None)
+    >>> search = GridSearchCV(estimator, {"eta0": [0.001, 0.01, 0.1]}).fit(X, X.sum(axis=1))
+    >>> search.best_params_, search.n_sweeps_
+    ({'eta0': 0.1}, 1)
     """
 
     def _parameters(self) -> list[dict[str, Any]]:

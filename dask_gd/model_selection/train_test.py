@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from math import ceil, floor
@@ -12,7 +13,16 @@ import numpy as np
 import sklearn.model_selection
 
 from ..engine import is_dask, is_dask_frame
-from ..engine.splitting import as_column, chunk_lengths, cut_like, known_lengths, take_parts
+from ..engine.splitting import (
+    as_column,
+    chunk_lengths,
+    cut_like,
+    first_column,
+    known_lengths,
+    numbers_by_chunk,
+    rows_in,
+    take_parts,
+)
 from ..protocol import Array
 from .split import codes_of, in_memory, seed_of
 
@@ -78,30 +88,20 @@ def train_test_split(
     if len(set(counts)) > 1:
         raise ValueError(f"Arrays of unknown chunk lengths must have as many chunks as the others; these have {counts}")
     lengths = known_lengths(X)
-    if lengths is None:
-        shares = shares_of(**sizes)
-        if not shuffle:
-            raise ValueError(
-                "The chunk lengths are unknown, so that nothing tells which rows are the last ones: call "
-                "compute_chunk_sizes() first, or use shuffle=True."
-            )
-        parts = None
-        arguments = [(i,) for i in range(counts[0])]
-    else:
-        n_test, n_train = numbers_of_rows(sum(lengths), **sizes)
-        if not shuffle:
-            cuts = (slice(n_train), slice(n_train, n_train + n_test))
-            return [known(array, lengths)[cut] for array in arrays for cut in cuts]
-        shares = (0.0, 0.0)
-        tests = shared_out(lengths, n_test)
-        rest = [length - test for length, test in zip(lengths, tests, strict=True)]
-        parts = (shared_out(rest, n_train), tests)
-        arguments = [(i, *pair) for i, pair in enumerate(zip(*parts, strict=True))]
+    if not shuffle and lengths is None:
+        shares_of(**sizes)
+        raise ValueError(
+            "The chunk lengths are unknown, so that nothing tells which rows are the last ones: call "
+            "compute_chunk_sizes() first, or use shuffle=True."
+        )
+    if not shuffle:
+        n_test, n_train = numbers_of_rows(sum(lengths or ()), **sizes)
+        cuts = (slice(n_train), slice(n_train, n_train + n_test))
+        return [known(array, lengths or ())[cut] for array in arrays for cut in cuts]
+    shares, parts, arguments = parts_of(X, **sizes)
     strata = None
     if stratify is not None:
-        labels = cut_like(as_column(stratify), X, "stratify")
-        if labels.ndim != 1:
-            raise ValueError(f"stratify should be a 1d array, got an array of shape {labels.shape} instead.")
+        labels = strata_of(stratify, X)
         strata = labels.map_blocks(codes_of, dtype=np.intp, meta=np.empty(0, dtype=np.intp))
     seed = seed_of(random_state)
     return [
@@ -115,6 +115,54 @@ def train_test_split(
         for array in arrays
         for part in (0, 1)
     ]
+
+
+def fold_of_test(X: Any, *, test_size: float | int, random_state: Any, stratify: Any = None) -> Any:
+    """0 for the rows that :func:`train_test_split` would test on, 1 for the others; with the row chunks of X, lazily.
+
+    Returns
+    -------
+    ndarray or dask array of int of shape (n,)
+    """
+    if not is_dask(X):
+        rows = np.arange(X.shape[0] if hasattr(X, "shape") else len(X))
+        options = {"test_size": test_size, "random_state": random_state, "stratify": in_memory(stratify)}
+        fold = np.ones(len(rows), dtype=np.int8)
+        fold[sklearn.model_selection.train_test_split(rows, **options)[1]] = 0
+        return fold
+    shares, _, arguments = parts_of(X, test_size, None)
+    choose = partial(part_of_chunk, part=1, shares=shares, seed=seed_of(random_state))
+    rows = first_column(X) if stratify is None else strata_of(stratify, X)
+    stratified = stratify is not None
+    calls = [partial(_fold_of_chunk, choose=choose, arguments=some, stratified=stratified) for some in arguments]
+    return numbers_by_chunk(X, calls, rows, dtype=np.dtype(np.int8))
+
+
+def _fold_of_chunk(values: Any, *, choose: Callable[..., Array], arguments: tuple[int, ...], stratified: bool) -> Array:
+    fold = np.ones(rows_in(values), dtype=np.int8)
+    fold[choose(rows_in(values), codes_of(values) if stratified else None, *arguments)] = 0
+    return fold
+
+
+def parts_of(X: Any, test_size: Any, train_size: Any) -> tuple[tuple[float, float], Any, list[tuple[int, ...]]]:
+    """How the chunks of dask data are divided: shares (of unknown lengths), rows of each part by chunk (None: unknown),
+    and for each chunk what :func:`part_of_chunk` is told."""
+    lengths = known_lengths(X)
+    if lengths is None:
+        return shares_of(test_size, train_size), None, [(i,) for i in range(len(chunk_lengths(X)))]
+    n_test, n_train = numbers_of_rows(sum(lengths), test_size, train_size)
+    tests = shared_out(lengths, n_test)
+    rest = [length - test for length, test in zip(lengths, tests, strict=True)]
+    parts = (shared_out(rest, n_train), tests)
+    return (0.0, 0.0), parts, [(i, *pair) for i, pair in enumerate(zip(*parts, strict=True))]
+
+
+def strata_of(stratify: Any, X: Any) -> Any:
+    """Labels as a dask vector with the row chunks of X."""
+    labels = cut_like(as_column(stratify), X, "stratify")
+    if labels.ndim != 1:
+        raise ValueError(f"stratify should be a 1d array, got an array of shape {labels.shape} instead.")
+    return labels
 
 
 def rows_like(array: Any, X: Any) -> Any:
