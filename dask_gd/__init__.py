@@ -80,18 +80,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__, *PACKAGES})
-
-
-def __getattr__(name: str) -> Any:
-    """The estimators, when one is asked for: a worker runs kernels, for which it needs none of scikit-learn, pandas and
-    Arrow, which take 125 MB of its memory."""
-    if name in ("linear_model", "metrics", "model_selection"):
-        return import_module(f".{name}", __name__)
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = ".model_selection" if name == "LogisticRegressionCV" else ".linear_model"
-    return getattr(import_module(home, __name__), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
