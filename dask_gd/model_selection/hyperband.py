@@ -87,8 +87,8 @@ class HyperbandSearchCV(RandomizedSearchCV):
     Attributes
     ----------
     cv_results_ : dict of ndarray
-        Of every model "params", ``"param_…"``, "model_id", "bracket", "partial_fit_calls" (its iterations), "test_score"
-        (when it was judged last) and "rank_test_score". A model that failed or diverged has the score nan.
+        Of every model "params", ``"param_…"``, "model_id", "bracket", "partial_fit_calls" (its iterations),
+        "test_score" (when it was judged last) and "rank_test_score". A model that failed or diverged has the score nan.
     best_index_ : int
         The model of the highest score; of equal ones that of the most iterations.
     best_params_, best_score_, best_estimator_, scorer_, refit_time_, n_splits_, multimetric_
