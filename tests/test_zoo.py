@@ -75,7 +75,7 @@ class Problem(NamedTuple):
 
     def start(self, penalty):
         fit = Fit(SOLVERS["lbfgs"](), penalty, *self.objective.start(), 1, None)
-        found = start_inside(self.objective, self.engine, fit, F64)
+        found = run_job(start_inside(self.objective, fit, F64), self.engine)
         return found.coef, found.intercept
 
     def value(self, coef, intercept, penalty):

@@ -275,8 +275,8 @@ def fitting(
         options["rank_tol"] = (SQUARES_RANK_TOL if plan.squares else RANK_TOL)[dtype]
     if loss.quadratic and name in ("newton-cholesky", "prox-newton"):
         options["reuse"] = np.inf
-    if SOLVERS[name].sampling:
-        options["rounding"] = VALUE_ROUNDING[dtype]
+    if hasattr(SOLVERS[name], "rounding"):
+        options["rounding"] = VALUE_ROUNDING[np.dtype(np.float64) if plan.squares else dtype]
     solver = SOLVERS[name](**options)
     statistical = problem.tol == "statistical"
     if statistical:

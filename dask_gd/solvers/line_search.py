@@ -12,6 +12,8 @@ ARMIJO = 1e-4
 # Rounding of a mean over many rows: differences of the objective below this share of it carry no information.
 ROUNDING = 1e-13
 
+FLATTER = 0.5  # of the slope at the start is left where a step is taken for its gradient alone
+
 MANY = 4096  # parameters from which a grid of points costs much more than one
 
 
@@ -19,6 +21,13 @@ def sufficient(value: Array | float, start: float, step: Array | float, slope: A
     """Armijo's condition F(θ + step·d) ≤ F(θ) + 1e-4·step·slope (Nocedal & Wright 2006, eq. 3.6a), up to rounding."""
     with np.errstate(invalid="ignore"):
         return np.asarray(value <= start + ARMIJO * np.asarray(step) * np.asarray(slope) + ROUNDING * abs(start))
+
+
+def level_and_flatter(answer: Answer, start: float, direction: Array, slope: float, rounding: float) -> bool:
+    """Whether a step must be judged by its slopes, because values differ by rounding, and left half of the slope at the
+    most (Hager & Zhang, *SIAM J. Optimization* 16, 2005)."""
+    level = abs(float(answer.value[0]) - start) <= rounding * abs(start)
+    return level and abs(float(answer.grad[0] @ direction)) <= FLATTER * -slope
 
 
 def search(

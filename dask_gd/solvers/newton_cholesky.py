@@ -9,7 +9,7 @@ import numpy as np
 import scipy.linalg
 
 from ..protocol import EXPECTED, GRADIENT, HESSIAN, Answer, Array, Conversation, Query
-from .line_search import search, search_points, sufficient
+from .line_search import level_and_flatter, search, search_points, sufficient
 
 SHRINK = 0.1  # a step with a kept factor must shrink the decrement at least so much
 # Shares of the mean eigenvalue, each row tried in one sweep.
@@ -109,10 +109,13 @@ class NewtonCholesky:
         Curvature below this share of the largest counts as none.
     reuse : float
         Keep the factor where √(decrement / F) is at most this; inf for a quadratic objective.
+    rounding : float
+        A decrement below this share of F cannot be told from rounding by a line search.
     """
 
     rank_tol: float = 1e-14
     reuse: float = 0.02
+    rounding: float = 1e-13
     standardised: bool = True
     proximal: bool = False
     sampling: bool = False
@@ -133,7 +136,10 @@ class NewtonCholesky:
         theta, step = state.theta + state.direction, 1.0
         kept = state.factor if self._keeps(state) else None
         answer = yield Query(theta[None], GRADIENT if kept else HESSIAN)
-        if not sufficient(answer.value[0], state.value, 1.0, slope):
+        flatter = level_and_flatter(answer, state.value, state.direction, slope, self.rounding)
+        if not (flatter or sufficient(answer.value[0], state.value, 1.0, slope)):
+            if state.decrement <= self.rounding * abs(state.value):
+                return state._replace(step=0.0)
             if not state.exact:  # the kept factor misled: take the Hessian here and try again
                 answer = yield Query(state.theta[None], HESSIAN)
                 answer = yield from definite(state.theta, answer)

@@ -13,11 +13,10 @@ import numpy as np
 
 from ..protocol import DIAGONAL, GRADIENT, Array, Conversation, Query
 from .lbfgs import two_loop
-from .line_search import search, search_points, sufficient
+from .line_search import level_and_flatter, search, search_points, sufficient
 from .newton_cholesky import DAMPING, Factor, factorise
 from .sampled_hessian import Calibration, calibrated, refreshed
 
-FLATTER = 0.5  # of the slope at the start is left where a step is taken for its gradient alone
 STEPS = np.array([2.0, 0.5, 0.25, 0.1, 0.03, 0.01, 0.001])
 
 
@@ -72,9 +71,7 @@ class PreconditionedLBFGS:
         answer = yield Query((state.theta + state.direction)[None], GRADIENT)
         value, grad = float(answer.value[0]), answer.grad[0]
         found: tuple[float, float, Array] | None = (1.0, value, grad)
-        # Where values differ by rounding the slopes tell (Hager & Zhang, SIAM J. Optimization 16, 2005).
-        level = abs(value - state.value) <= self.rounding * abs(state.value)
-        flatter = level and abs(grad @ state.direction) <= FLATTER * -slope
+        flatter = level_and_flatter(answer, state.value, state.direction, slope, self.rounding)
         if not (flatter or sufficient(value, state.value, 1.0, slope)):
             found = yield from search(state.theta, state.direction, state.value, slope, STEPS)
         if found is not None:
