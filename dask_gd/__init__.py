@@ -24,6 +24,7 @@ from .linear_model import (
     enet_path,
     lasso_path,
 )
+from .model_selection import LogisticRegressionCV
 
 __version__ = "0.1.0"
 
@@ -42,6 +43,7 @@ __all__ = [
     "LinearRegression",
     "LinearSVC",
     "LogisticRegression",
+    "LogisticRegressionCV",
     "PerfectSeparationWarning",
     "PoissonRegressor",
     "QuantileRegressor",

@@ -161,6 +161,13 @@ def watched(client, work):
     return max(peak)
 
 
+def load_libraries():
+    import dask_gd
+    import dask_gd.metrics
+
+    return dask_gd.__version__, dask_gd.metrics.__name__
+
+
 def test_a_search_copies_nothing():
     n, d = 1_000_000, 30  # 240 MB
     with cluster(2, 1) as workers, Client(workers) as client:
@@ -169,6 +176,7 @@ def test_a_search_copies_nothing():
         X, y = persisted(client, X, y)
         one = GDClassifier(max_iter=3, tol=None, learning_rate="constant")
         search = GridSearchCV(one, {"eta0": np.logspace(-2, 0, 8)}, cv=sk.KFold(5, shuffle=True, random_state=0))
+        client.run(load_libraries)  # which take memory of their own
         alone = watched(client, lambda: one.fit(X, y))
         time.sleep(1)
         together = watched(client, lambda: search.fit(X, y))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -147,18 +149,30 @@ def _ambient_client(stack: ExitStack, collections: tuple[Any, ...]) -> Any:
     """The client that holds the data, else the current one; inside a task one that frees the task's thread."""
     import dask
 
+    chosen = dask.config.get("scheduler", None)
     if "distributed" not in sys.modules:
+        _warn_in_loky(chosen)
         return None
     import distributed
 
     if _in_worker():
         return stack.enter_context(distributed.worker_client())
-    if dask.config.get("scheduler", None) not in (None, "distributed", "dask.distributed"):
+    if chosen not in (None, "distributed", "dask.distributed"):
         return None  # the user chose another scheduler, as Dask itself would understand it
     futures = futures_in([c for c in collections if is_dask(c)])
     try:
         client = futures[0].client if futures else distributed.get_client()
     except ValueError:
+        client = None
+    if client is None:
+        if futures:
+            raise RuntimeError(
+                "The data are persisted on a cluster that this process cannot see: what came here is the names of "
+                "their chunks, without a Client to ask for them. That is so in the processes that scikit-learn starts "
+                "for n_jobs (joblib's loky backend). Run the search under joblib.parallel_config('threading') or "
+                "parallel_config('dask'), or with n_jobs=None."
+            )
+        _warn_in_loky(chosen)
         return None
     if client.asynchronous:
         raise RuntimeError(
@@ -166,6 +180,19 @@ def _ambient_client(stack: ExitStack, collections: tuple[Any, ...]) -> Any:
             "use Client(...) without asynchronous=True, or run fit in a thread of its own."
         )
     return client
+
+
+def _warn_in_loky(chosen: Any) -> None:
+    """Say so where a cluster is passed by, if there is one: only the process that started this one could know."""
+    if chosen is None and type(multiprocessing.current_process()).__name__ == "LokyProcess":
+        warnings.warn(
+            "A dask X is read and fitted in a process that scikit-learn started for n_jobs (joblib's loky backend). It "
+            "has no Client, so a cluster is not used: run the search under joblib.parallel_config('threading') or "
+            "parallel_config('dask') for that. To fit in such processes on purpose, set DASK_SCHEDULER=threads in the "
+            "environment.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _machines(client: Any) -> Extent:

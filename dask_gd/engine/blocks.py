@@ -336,18 +336,34 @@ def dask_blocks(
 
 def _optimised(arrays: list[Any]) -> list[Any]:
     """The same arrays on one graph, optimised as one: ``dask.optimize`` gives each its own copy of what they share, so
-    that a chunk that X and y are both made of would be loaded twice."""
+    that a chunk that X and y are both made of would be loaded twice.
+
+    The tasks get names of their own. How tasks are fused depends on all that a graph holds, so that two fits at the
+    same time would ask the scheduler for different tasks of one name, and a scheduler in that state breaks.
+    """
     import dask.array as da
     from dask.array.optimization import optimize
     from dask.core import flatten
     from dask.highlevelgraph import HighLevelGraph
 
     merged = HighLevelGraph.merge(*(array.__dask_graph__() for array in arrays))
-    tasks = optimize(merged, list(flatten([array.__dask_keys__() for array in arrays])))
-    first, *others = dict.fromkeys(array.name for array in arrays)
-    layers = {first: dict(tasks)} | {name: {} for name in others}  # every array's name must be that of a layer
+    keys = {array.name: list(flatten(array.__dask_keys__())) for array in arrays}
+    tasks = dict(optimize(merged, list(flatten(keys.values()))))
+    mark = uuid.uuid4().hex
+    # What is on a cluster is in no graph, and keeps its name.
+    stay = {key for chunks in keys.values() if not all(key in tasks for key in chunks) for key in chunks}
+    names = {key: _marked(key, mark) for key in tasks if key not in stay}
+    tasks = {names.get(key, key): task.substitute(names, key=names.get(key)) for key, task in tasks.items()}
+    own = {name: _marked(name, mark) if chunks and chunks[0] in names else name for name, chunks in keys.items()}
+    first, *others = own.values()
+    layers = {first: tasks} | {name: {} for name in others}  # every array's name must be that of a layer
     graph = HighLevelGraph(layers, {first: set()} | {name: {first} for name in others})
-    return [da.Array(graph, array.name, array.chunks, meta=array._meta) for array in arrays]
+    return [da.Array(graph, own[array.name], array.chunks, meta=array._meta) for array in arrays]
+
+
+def _marked(key: Any, mark: str) -> Any:
+    """The key, or the name of an array, with a mark."""
+    return (f"{key[0]}-{mark}", *key[1:]) if isinstance(key, tuple) else f"{key}-{mark}"
 
 
 def extent_of(X: Any) -> Extent:

@@ -48,6 +48,7 @@ class Moments:
     dtype: Any = None  # of X; None until a row was seen
     y_dtype: Any = None
     problem: tuple[int, str] | None = None
+    unused: frozenset[Any] = frozenset()  # labels of rows of weight 0
     about: Array | None = None  # (d,) where columns far from zero are shifted to, if not to their own mean
 
     def __add__(self, other: Moments) -> Moments:
@@ -74,6 +75,7 @@ class Moments:
             dtype=_common(self.dtype, other.dtype),
             y_dtype=_common(self.y_dtype, other.y_dtype),
             problem=min(problems) if problems else None,
+            unused=self.unused | other.unused,
         )
 
     @property
@@ -137,8 +139,12 @@ class MomentsKernel:
         y_m2: Any = 0.0
         binary = True
         classes: dict[Any, float] = {}
+        unused: frozenset[Any] = frozenset()
         if self.classification:
             classes = _count_labels(block.y, weight)
+            if used < block.n_rows:
+                labels = to_numpy(block.y)[to_numpy(weight) == 0]
+                unused = frozenset(labels.tolist())
         elif total > 0:
             y_mean, y_m2 = _target_moments(block.y, weight, total)
             binary = _binary(block.y[:TYPICAL_ROWS, ...]) and _binary(block.y)
@@ -159,6 +165,7 @@ class MomentsKernel:
             issparse(X),
             numpy_dtype(X),
             numpy_dtype(block.y),
+            unused=unused,
         )
 
 

@@ -12,10 +12,11 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype, take, to_numpy
+from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype
 from ..engine import StreamingEngine, device_block, float_dtype, is_dask, map_row_chunks, open_engine, row_count
 from ..exceptions import DataError
 from ..kernels import Accuracy, Explained, ScoreKernel
+from ..kernels.respond import as_they_are, labels_at, probabilities_of
 from ..losses import Loss, Squared
 from ..protocol import Array, Block
 from .fit import check_vector, frame_names, per_row
@@ -226,30 +227,8 @@ def _labels(X: Any, offset: Any, *, classes: Array, coef: Array, intercept: Arra
     return labels_at(margins(X, offset, coef=coef, intercept=intercept), classes=classes)
 
 
-def as_they_are(eta: Any) -> Any:
-    """The margins."""
-    return eta
-
-
-def labels_at(eta: Any, *, classes: Array) -> Any:
-    """The most probable labels."""
-    xp = namespace(eta)
-    code = xp.astype(eta > 0, xp.int64) if eta.ndim == 1 else xp.argmax(eta, axis=1)
-    if classes.dtype.kind in "biuf":
-        return take(alike(classes, eta), code)
-    return classes[to_numpy(code)]
-
-
 def _probabilities(X: Any, offset: Any, *, loss: Loss, coef: Array, intercept: Array) -> Any:
     return probabilities_of(margins(X, offset, coef=coef, intercept=intercept), loss=loss)
-
-
-def probabilities_of(eta: Any, *, loss: Loss) -> Any:
-    """(n, n_classes)."""
-    if eta.ndim == 2:
-        return loss.inverse_link(eta.T).T
-    p: Any = loss.inverse_link(eta)
-    return namespace(p).stack([1 - p, p], axis=1)
 
 
 def _log_probabilities(X: Any, offset: Any, **model: Any) -> Any:

@@ -154,8 +154,8 @@ def look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
         if labels is not None and len(first.moments.classes) < len(labels.classes):
             raise SharedLabelsError(f"The training part of split {fold} lacks a class.")
     if labels is not None:
-        if whole.moments.n_used < whole.moments.n_rows:
-            raise SharedLabelsError("Rows of weight 0 may have labels of their own.")
+        if whole.moments.unused - set(labels.classes.tolist()):
+            raise SharedLabelsError("Rows of weight 0 have labels of their own.")
         engine.replace(labels)
     if labels is None:
         return _Data(extent, folds, firsts, None, None)

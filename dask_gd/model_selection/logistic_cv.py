@@ -59,6 +59,8 @@ class LogisticRegressionCV(ProbabilityMixin, LinearClassifierBase):
     scores_, n_iter_ : ndarray of shape (n_folds, n_l1_ratios, n_cs)
     n_sweeps_ : int
         Passes over the data, of all fits together.
+    converged_, history_, solver_, plan_
+        Of the fit to all rows, as in :class:`LogisticRegression`.
     n_features_in_, feature_names_in_
         As in scikit-learn.
 
@@ -135,7 +137,7 @@ class LogisticRegressionCV(ProbabilityMixin, LinearClassifierBase):
         before = dict(self.__dict__)
         try:
             data = check_data(self, X, y, sample_weight, offset, "labels")
-            folds = fold_numbers_of(self.cv, X, y, classifier=True)
+            folds = fold_numbers_of(self.cv, data[0], data[1], classifier=True)
             if folds is None:
                 raise ValueError(
                     "The test folds of cv do not hold every row once: use a splitter whose folds do, or "

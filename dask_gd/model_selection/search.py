@@ -393,10 +393,10 @@ class GridSearchCV(SharedSweeps, sklearn_search.GridSearchCV):
     >>> from dask_gd import GDRegressor
     >>> from dask_gd.model_selection import GridSearchCV
     >>> X = da.random.default_rng(0).normal(size=(1000, 3), chunks=(250, 3))
-    >>> search = GridSearchCV(GDRegressor(learning_rate="constant"), {"eta0": [0.001, 0.01, 0.1, 1.0]})
-    >>> search = search.fit(X, X.sum(axis=1))
-    >>> search.best_params_["eta0"] >= 0.1, search.n_sweeps_ <= 2
-    (True, True)
+    >>> estimator = GDRegressor(learning_rate="constant", max_iter=20, tol=None)
+    >>> search = GridSearchCV(estimator, {"eta0": [0.001, 0.01, 0.1]}).fit(X, X.sum(axis=1))
+    >>> search.best_params_, search.n_sweeps_
+    ({'eta0': 0.1}, 1)
     """
 
     def _parameters(self) -> list[dict[str, Any]]:

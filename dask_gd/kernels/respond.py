@@ -1,0 +1,31 @@
+"""What a model says of rows, from their margins: (n,) of one output, (n, k) of more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..arrays import alike, namespace, take, to_numpy
+from ..losses import Loss
+from ..protocol import Array
+
+
+def as_they_are(eta: Any) -> Any:
+    """The margins."""
+    return eta
+
+
+def labels_at(eta: Any, *, classes: Array) -> Any:
+    """The most probable labels."""
+    xp = namespace(eta)
+    code = xp.astype(eta > 0, xp.int64) if eta.ndim == 1 else xp.argmax(eta, axis=1)
+    if classes.dtype.kind in "biuf":
+        return take(alike(classes, eta), code)
+    return classes[to_numpy(code)]
+
+
+def probabilities_of(eta: Any, *, loss: Loss) -> Any:
+    """(n, n_classes)."""
+    if eta.ndim == 2:
+        return loss.inverse_link(eta.T).T
+    p: Any = loss.inverse_link(eta)
+    return namespace(p).stack([1 - p, p], axis=1)
