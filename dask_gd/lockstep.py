@@ -41,8 +41,16 @@ class _Several(NamedTuple):
         return Sums(tuple(kernel(block) for kernel in self.kernels))
 
 
-def run_in_lockstep(jobs: Sequence[SplitJob], engine: Engine, n_folds: int) -> list[Any]:
+def run_in_lockstep(
+    jobs: Sequence[SplitJob],
+    engine: Engine,
+    n_folds: int,
+    after_sweep: Callable[[Sequence[int], Sequence[Any]], None] | None = None,
+) -> list[Any]:
     """What every job returns, or the exception that it raised: ValueError and ArithmeticError stop one job alone.
+
+    ``after_sweep`` is told the numbers of the jobs that want another sweep, and the results so far; first before any
+    sweep, for jobs that need none.
 
     Raises
     ------
@@ -63,6 +71,8 @@ def run_in_lockstep(jobs: Sequence[SplitJob], engine: Engine, n_folds: int) -> l
     with one_blas_thread():  # once for all that each job would set and lift
         for number in range(len(jobs)):
             advance(number, None)
+    if after_sweep is not None:
+        after_sweep(list(asked), results)
     while asked:
         numbers, kernels = list(asked), list(asked.values())
         asked.clear()
@@ -73,6 +83,8 @@ def run_in_lockstep(jobs: Sequence[SplitJob], engine: Engine, n_folds: int) -> l
         with one_blas_thread():
             for number, answer in zip(numbers, answers, strict=True):
                 advance(number, Swept(answer(sums), cost))
+        if after_sweep is not None:
+            after_sweep(list(asked), results)
     return results
 
 

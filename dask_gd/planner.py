@@ -40,8 +40,10 @@ UNKNOWN_ROWS = 1e6
 UNKNOWN_PER_ROW = 100.0  # stored entries a row of a sparse X
 
 SAMPLE_PER_PARAMETER = 20  # rows of the sample for each feature: its Hessian is then within a quarter of the whole
-SAMPLE_GENEROUS = 500  # … and so many where they are small
-SAMPLE_SMALL_BYTES = 16 * 2**20
+SAMPLE_GENEROUS = 500  # … and for a start from its optimum so many where they are small, …
+SAMPLE_SMALL_BYTES = 8 * 2**20
+SAMPLE_ENOUGH = 50  # … or so many where they are not, …
+SAMPLE_LARGE_BYTES = 16 * 2**20  # … up to this
 SAMPLE_BYTES = 512 * 2**20
 SAMPLE_ROWS = 2000  # at the least
 WARM_SHARE = 0.05  # of the rows, at the most, for a start from a sample's optimum: fits on it cost a sweep or two
@@ -194,24 +196,24 @@ def samples_tell(loss: Loss) -> bool:
     return loss.smooth and loss.margins == REALS and not loss.n_constant
 
 
-def warm_rows(extent: Extent, loss: Loss) -> int:
+def warm_rows(extent: Extent, loss: Loss, nbytes: float = SAMPLE_SMALL_BYTES) -> int:
     """Rows of a sample whose optimum is worth starting from; 0: none is."""
     p = loss.n_outputs * (extent.n_features + 1)
     if not samples_tell(loss) or p > MAX_PARAMETERS or _pass_seconds(extent, loss.n_outputs)[0] < WARM_SECONDS:
         return 0
-    generous = min(SAMPLE_GENEROUS * (extent.n_features + 1), SAMPLE_SMALL_BYTES / _row_bytes(extent))
-    rows = int(min(generous, WARM_SHARE * extent.n_rows))
+    columns, each = extent.n_features + 1, _row_bytes(extent)
+    enough = max(nbytes / each, min(SAMPLE_ENOUGH * columns, SAMPLE_LARGE_BYTES / each))
+    rows = int(min(SAMPLE_GENEROUS * columns, enough, WARM_SHARE * extent.n_rows))
     return rows if rows >= WARM_PER_PARAMETER * p else 0
 
 
 def sample_rows(solver: str, extent: Extent, loss: Loss) -> int:
     """Rows of the sample that a fit draws; 0: none."""
     cls = SOLVERS[solver]
-    rows = warm_rows(extent, loss) if cls.standardised else 0
-    if cls.sampling:
-        wanted = max(rows, SAMPLE_PER_PARAMETER * extent.n_features, SAMPLE_ROWS)
-        rows = int(min(wanted, SAMPLE_BYTES / _row_bytes(extent)))
-    return rows
+    if cls.sampling:  # of which its Hessian is made
+        wanted = max(warm_rows(extent, loss, SAMPLE_LARGE_BYTES), SAMPLE_PER_PARAMETER * extent.n_features, SAMPLE_ROWS)
+        return int(min(wanted, SAMPLE_BYTES / _row_bytes(extent)))
+    return warm_rows(extent, loss) if cls.standardised else 0
 
 
 def _row_bytes(extent: Extent) -> float:

@@ -320,6 +320,27 @@ class Report(NamedTuple):
 Callback: TypeAlias = Callable[[Report], Any]  # True stops the fit
 
 
+class SearchReport(NamedTuple):
+    """Where a search stands after a sweep for its fits, as callbacks see it."""
+
+    stage: str  # what the sweep was for: "first sweep", "pilots", "fits", "scores" or "refit"; "done" at the end
+    n_candidates: int
+    n_folds: int
+    alive: int  # fits that share the next sweep; of the pilots and the refit 1, which is not one of the others
+    converged: int
+    diverged: int
+    over: int  # those two, and the fits that failed or stopped before their minimum
+    n_sweeps: int
+    seconds: float  # since the search began
+    done: float  # share of the way, from 0 to 1: of each stage's slowest fit, stages count by their fits
+    best_score: float | None  # the highest mean of the held-out scores, of the first metric; None: not known yet
+
+    @property
+    def n_fits(self) -> int:
+        """Fits to splits; those to all rows are more."""
+        return self.n_candidates * self.n_folds
+
+
 class Pause(NamedTuple):
     """Where a fit stands between two iterations."""
 

@@ -37,8 +37,11 @@ html_sidebars = {"**": []}
 
 
 def escape_shapes(app, what, name, obj, options, lines):
-    """``history_ : ndarray of shape (n_iter_,)``: keep ``n_iter_`` from being read as a link."""
+    """``history_ : ndarray of shape (n_iter_,)``: ``n_iter_`` is no link, and |y_i| no substitution."""
     lines[:] = [re.sub(r"(?<=\w)_(?=,?\))", r"\\_", line) if " : " in line else line for line in lines]
+    lines[:] = [re.sub(r"\|(?=y_i)", r"\\|", line) for line in lines]
+    # what a search inherits refers to the glossary of scikit-learn's own pages
+    lines[:] = [re.sub(r":(?:term|ref):`([^`<]*?)(?: <[^`>]*>)?`", r"``\1``", line) for line in lines]
 
 
 def setup(app):

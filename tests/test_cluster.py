@@ -274,26 +274,30 @@ def test_place_moves_only_what_it_must():
     MB = 10**6
     sizes = [70 * MB] * 8
     assert place(sizes, ["a", "b"] * 4, {"a": 1, "b": 1}) == {"a": [[0], [2], [4], [6]], "b": [[1], [3], [5], [7]]}
-    plan = place(sizes, ["a"] * 8, {"a": 1, "b": 1})
-    assert {w: sum(map(len, parcels)) for w, parcels in plan.items()} == {"a": 4, "b": 4}
+    runs = {"a": [[0], [1], [2], [3]], "b": [[4], [5], [6], [7]]}
+    assert place(sizes, ["a"] * 8, {"a": 1, "b": 1}) == place(sizes, [None] * 8, {"a": 1, "b": 1}) == runs
     plan = place([100 * MB, MB, MB, MB], [None] * 4, {"a": 1, "b": 3})
     assert sorted(i for parcels in plan.values() for group in parcels for i in group) == [0, 1, 2, 3]
     assert place([], [], {"a": 1}) == {"a": []}
     assert place([200 * MB, 0, 0], ["a", "gone", None], {"a": 1}) == {"a": [[0], [1], [2]]}
+    assert place([MB, 3 * MB, MB, MB], ["a"] * 4, {"a": 1, "b": 1}) == {"a": [[0, 2, 3]], "b": [[1]]}  # no even runs
+    [[run], _] = place([1] * 67, [None] * 67, {"a": 1, "b": 1}).values()
+    assert run == list(range(34))
+    [[run], _] = place([1] * 130, [None] * 130, {"a": 1, "b": 1}).values()
+    assert run == list(range(64))  # within 3 % of half, and one subtree
     assert place([MB] * 4, ["a"] * 4, {"a": 2}) == {"a": [[0, 1], [2, 3]]}  # one for each thread, if they are small
 
 
-def big_chunk(seed, rows, d):
-    return np.random.default_rng(seed).standard_normal((rows, d))
-
-
 def test_data_larger_than_the_clusters_memory():
-    k, rows, d = 40, 62_500, 40  # 20 MB a chunk, 800 MB in all, on workers of 500 MB, half of which is for data
+    def big_chunk(seed, rows, d):  # here, so that the workers import nothing but what the fit needs
+        return np.random.default_rng(seed).standard_normal((rows, d))
+
+    k, rows, d = 40, 62_500, 40  # 20 MB a chunk, 800 MB in all, on workers of 400 MB, half of which is for data
     load = dask.delayed(big_chunk)
     X = da.concatenate([da.from_delayed(load(i, rows, d), (rows, d), float) for i in range(k)])
     y = X[:, 0] - 2 * X[:, 1] + 3
     options = {"distributed.worker.memory.terminate": 0.98}
-    with dask.config.set(options), cluster(2, 1, memory_limit="500MB") as workers, Client(workers) as client:
+    with dask.config.set(options), cluster(2, 1, memory_limit="400MB") as workers, Client(workers) as client:
         peak = {}
         stop = threading.Event()
 
@@ -314,7 +318,7 @@ def test_data_larger_than_the_clusters_memory():
         assert len(client.nthreads()) == 2  # nobody was terminated
     np.testing.assert_allclose(model.coef_[:3], [1, -2, 0], atol=1e-10)
     assert model.intercept_ == pytest.approx(3)
-    assert max(peak.values()) < 500e6
+    assert max(peak.values()) < 320e6  # where they would be paused
 
 
 def test_a_load_that_fails_twice_is_tried_again(two_processes, tmp_path):
@@ -366,6 +370,17 @@ def test_a_cluster_without_workers_is_a_typed_error():
         cluster(0, 1) as workers,
         Client(workers),
         pytest.raises(FitInterrupted, match="no worker"),
+    ):
+        Ridge().fit(da.zeros((100, 3), chunks=(50, 3)), da.zeros(100, chunks=50))
+
+
+def test_workers_too_small_for_the_libraries_are_a_typed_error():
+    options = {"dask_gd.no-workers-timeout": 2, "distributed.worker.memory.terminate": False}
+    with (
+        dask.config.set(options),
+        cluster(1, 1, memory_limit="110MB") as workers,  # paused from 88 MB
+        Client(workers),
+        pytest.raises(FitInterrupted, match=r"1 of 1 are paused, because their processes hold up to .* 110 MB"),
     ):
         Ridge().fit(da.zeros((100, 3), chunks=(50, 3)), da.zeros(100, chunks=50))
 

@@ -148,7 +148,7 @@ def test_moments_and_squares_are_those_of_the_reference(dtype, weighted, monkeyp
     found = {}
     for least in (0, np.inf):
         for module in (moments_module, squares_module):
-            monkeypatch.setattr(module, "COMPILED_ENTRIES", least)
+            monkeypatch.setattr(module, "SPARSE_COMPILED_ENTRIES", least)
         moments = MomentsKernel(31, False)(block)
         found[least] = moments, SquaresKernel()(block)
     assert_alike(found[0][1], found[np.inf][1], 1e-6 if dtype == np.float32 else 1e-12)

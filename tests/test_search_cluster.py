@@ -155,6 +155,7 @@ def watched(client, work):
     thread.start()
     try:
         work()
+        time.sleep(1)  # workers tell twice a second
     finally:
         stop.set()
         thread.join()
@@ -178,7 +179,6 @@ def test_a_search_copies_nothing():
         search = GridSearchCV(one, {"eta0": np.logspace(-2, 0, 8)}, cv=sk.KFold(5, shuffle=True, random_state=0))
         client.run(load_libraries)  # which take memory of their own
         alone = watched(client, lambda: one.fit(X, y))
-        time.sleep(1)
         together = watched(client, lambda: search.fit(X, y))
     assert search.n_sweeps_ is not None
     assert together - alone < 0.3 * X.nbytes

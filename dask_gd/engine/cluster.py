@@ -15,6 +15,7 @@ import distributed
 from ..exceptions import FitInterrupted
 from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
 from .batch import BatchResult, Opaque, aligned, apply, cut_blocks, join_blocks, run_batch
+from .blas import one_blas_thread
 from .blocks import Source
 from .graph import task
 from .health import CLUSTER_LOST, describe, wait
@@ -29,7 +30,7 @@ BATCH_SECONDS = 0.1  # a batch that runs this long is worth a task of its own
 SMALL_BYTES = 32 * 2**20  # below this a whole fit in one task beats a round trip a sweep
 INLINE_BYTES = 64 * 2**10  # a larger kernel travels once, as a task of its own, and is fetched worker from worker
 RETRIES = 2  # of a load that raises
-LANE_SECONDS = BATCH_SECONDS  # a sweep that is shorter than this takes the fast lane …
+LANE_SECONDS = 0.3  # a sweep that is shorter than this takes the fast lane, for tasks would add 10 to 15 ms …
 LANE_BYTES = 16 * 2**20  # … unless the scheduler had to pass on so much to the workers, copy by copy …
 LANE_TROUBLES = 3  # … until it has failed so often
 
@@ -361,7 +362,8 @@ class ClusterEngine:
         )
         if interactive or not small:
             self.load()
-            return job(self)
+            with one_blas_thread():  # as in a task; idle ones would spin, on the cores of workers of this machine
+                return job(self)
         blocks = [self._blocks.get(i, call) for i, call in enumerate(self.source.calls)]
         [future] = self._ask([task(run_whole, Opaque(job), blocks, key=f"fit-{self._name}", inputs=self.source.inputs)])
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import dask
@@ -10,13 +11,14 @@ import distributed
 from distributed.protocol import pickle
 
 from ..exceptions import FitInterrupted
-from ..protocol import Extent, Kernel
+from ..protocol import Engine, Extent, Kernel
 from .batch import Opaque
+from .blas import one_blas_thread
 from .blocks import Source
 from .cluster import INLINE_BYTES, carry
-from .health import CLUSTER_LOST, describe, wait
+from .health import CLUSTER_LOST, describe, wait, workers_of
 from .pieces import Transforms, cut_pieces
-from .placing import on_cluster, place, workers_of
+from .placing import on_cluster, place
 from .room import find_room, open_room
 from .streaming import Streamed, StreamingEngine, piece_count, stream
 
@@ -86,6 +88,11 @@ class ClusterStreamingEngine(StreamingEngine):
         except BaseException:
             self.client.cancel(futures)
             raise
+
+    def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any:
+        """A whole fit, from here."""
+        with one_blas_thread():  # as in a task; idle ones would spin, on the cores of workers of this machine
+            return job(self)
 
     def _settle(self) -> None:
         """Every batch has a home among the workers there are, and every worker a room."""

@@ -20,12 +20,12 @@ CLUSTER_LOST = (KilledWorker, distributed.CancelledError, distributed.comm.CommC
 
 
 def wait(client: Any, futures: list[Any]) -> None:
-    """Wait for all futures, but not for a cluster that is gone.
+    """Wait for all futures, but not for a cluster that is gone, or whose workers stay paused.
 
     Raises
     ------
     FitInterrupted
-        When the client is closed, or no worker is there for longer than the configuration
+        When the client is closed, or no worker is there or at work for longer than the configuration
         ``dask_gd.no-workers-timeout`` (seconds, 60 by default).
     """
     patience = float(dask.config.get("dask_gd.no-workers-timeout", 60.0))
@@ -40,16 +40,48 @@ def wait(client: Any, futures: list[Any]) -> None:
             now = time.monotonic()
         if client.status not in ("running", "connecting"):
             raise FitInterrupted(f"The client is {client.status}: connect to a cluster and fit again.")
-        alone_since = None if client.nthreads() else (alone_since or now)
+        trouble = idle_because(client)
+        alone_since = None if trouble is None else (alone_since or now)
         if alone_since is not None and now - alone_since > patience:
             raise FitInterrupted(
-                f"The cluster has had no worker for {patience:.0f} s: start workers and fit again "
-                "(dask config dask_gd.no-workers-timeout sets how long to wait)."
+                f"The cluster has had no worker {trouble} (dask config dask_gd.no-workers-timeout sets how long to "
+                f"wait: {patience:g} s)."
             )
         if now - began > 30 and not warned:
             pending = [str(f.key) for f in futures if f.status == "pending"]
             logger.warning("waiting %.0f s for %s …", now - began, ", ".join(pending[:3]))
             warned = True
+
+
+def idle_because(client: Any) -> str | None:
+    """Why nobody works, and what to do; None where somebody does, or may begin to.
+
+    A worker is paused while its process holds most of what it may. Where that is not data, which could go to disk, but
+    libraries, it stays so.
+    """
+    workers = workers_of(client).values()
+    if not workers:
+        return "at all: start workers and fit again"
+    paused = [worker for worker in workers if worker["status"] == "paused"]
+    counts = [worker["metrics"].get("task_counts", {}) for worker in workers]
+    if not paused or any(count.get("executing") or count.get("flight") for count in counts):
+        return None
+    held = max(worker["metrics"].get("memory", 0) for worker in paused)
+    limit = min(worker["memory_limit"] for worker in paused)
+    return (
+        f"that works: {len(paused)} of {len(workers)} are paused, because their processes hold up to "
+        f"{held / 1e6:.0f} MB where {limit / 1e6:.0f} MB are allowed. Start workers with more memory, for libraries "
+        "take 200 to 400 MB of it, or make the chunks smaller, and fit again"
+    )
+
+
+def workers_of(client: Any) -> dict[str, Any]:
+    """What the scheduler knows of each worker."""
+    while True:
+        workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
+        # The client asks the scheduler now and then for itself, without workers, and may return that answer.
+        if workers or not client.nthreads():
+            return workers
 
 
 def describe(error: BaseException) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
+
+import numpy as np
 
 from ..protocol import Extent
 from .blocks import Source
+from .health import workers_of
 
 PARCELS_PER_THREAD = 4  # at the most; a batch holds one to all of a thread's parcels
 PARCEL_BYTES = 64 * 2**20  # with less a parcel is not worth the scheduler's time
 UNEVEN = 1.1  # blocks move when a worker holds this much more than its share
+TOLERANCE = 0.03  # of its share; within it the sums decide, of how many parts they are
 
 
 def on_cluster(client: Any, extent: Extent) -> Extent:
@@ -20,15 +24,6 @@ def on_cluster(client: Any, extent: Extent) -> Extent:
     limits = [worker["memory_limit"] for worker in workers]
     memory = float(sum(limits)) if limits and all(limits) else float("inf")
     return extent._replace(workers=len(limits), threads=sum(worker["nthreads"] for worker in workers), memory=memory)
-
-
-def workers_of(client: Any) -> dict[str, Any]:
-    """What the scheduler knows of each worker."""
-    while True:
-        workers: dict[str, Any] = client.scheduler_info(n_workers=-1)["workers"]
-        # The client asks the scheduler now and then for itself, without workers, and may return that answer.
-        if workers or not client.nthreads():
-            return workers
 
 
 def homes(client: Any, source: Source) -> tuple[list[str | None], list[int]] | None:
@@ -47,14 +42,73 @@ def homes(client: Any, source: Source) -> tuple[list[str | None], list[int]] | N
 def place(nbytes: list[int], homes: list[str | None], threads: dict[str, int]) -> dict[str, list[list[int]]]:
     """Which worker keeps which blocks, in parcels: by bytes in proportion to threads, moving as little as possible.
 
-    A block stays at home unless its worker holds more than :data:`UNEVEN` of its share; the largest that fit move to
-    the emptiest worker.
+    A block stays at home unless its worker holds more than :data:`UNEVEN` of its share. Those that move, or have no
+    home, go as runs of neighbours, which a worker adds up before it sends their sums; one by one, the largest first,
+    where that is more even.
     """
     total = sum(nbytes) or 1
-    workers = list(threads)
-    share = {w: max(total * threads[w] / sum(threads.values()), 1.0) for w in workers}
-    load = dict.fromkeys(workers, 0)
-    kept: dict[str, list[int]] = {w: [] for w in workers}
+    share = {w: max(total * n / sum(threads.values()), 1.0) for w, n in threads.items()}
+
+    def unevenness(held: dict[str, list[int]]) -> float:
+        return max((sum(nbytes[i] for i in blocks) / share[w] for w, blocks in held.items()), default=1.0)
+
+    held = in_runs(nbytes, homes, share)
+    if unevenness(held) > UNEVEN:
+        held = min(held, one_by_one(nbytes, homes, share), key=unevenness)
+    plan = {}
+    for worker, blocks in held.items():
+        nbytes_here = sum(nbytes[i] for i in blocks)
+        per_thread = min(max(math.ceil(nbytes_here / threads[worker] / PARCEL_BYTES), 1), PARCELS_PER_THREAD)
+        count = min(len(blocks), threads[worker] * per_thread)
+        cuts = [len(blocks) * i // count for i in range(count + 1)] if count else [0]
+        plan[worker] = [blocks[a:b] for a, b in pairwise(cuts)]
+    return plan
+
+
+def in_runs(nbytes: list[int], homes: list[str | None], share: dict[str, float]) -> dict[str, list[int]]:
+    """Each worker keeps the first of its blocks, up to its share; the others go to whom has less, in their order."""
+    kept: dict[str, list[int]] = {w: [] for w in share}
+    moving: list[int] = []
+    for i, home in enumerate(homes):
+        (kept[home] if home in kept else moving).append(i)
+    room = {}
+    for worker, blocks in kept.items():
+        load = sum(nbytes[i] for i in blocks)
+        if load > UNEVEN * share[worker]:
+            [stay] = cut_points(blocks, nbytes, [share[worker]], [TOLERANCE * share[worker]])
+            moving += blocks[stay:]
+            del blocks[stay:]
+            load = sum(nbytes[i] for i in blocks)
+        room[worker] = max(share[worker] - load, 0.0)
+    moving.sort()
+    scale = sum(nbytes[i] for i in moving) / (sum(room.values()) or 1.0)
+    wanted = [scale * part for part in accumulate(room.values())]
+    cuts = cut_points(moving, nbytes, wanted, [TOLERANCE * share[worker] for worker in kept])
+    for blocks, (first, stop) in zip(kept.values(), pairwise([0, *cuts[:-1], len(moving)]), strict=True):
+        blocks += moving[first:stop]
+        blocks.sort()
+    return kept
+
+
+def cut_points(blocks: list[int], nbytes: list[int], wanted: list[float], tolerances: list[float]) -> list[int]:
+    """After how many blocks their bytes come to what is wanted; where several numbers are near enough, the one after
+    which the largest subtree of the sum begins."""
+    sums = np.cumsum([0, *(nbytes[i] for i in blocks)])
+    cuts = [0]
+    for goal, tolerance in zip(wanted, tolerances, strict=True):
+        distance = np.abs(sums - goal)
+        low = int(np.searchsorted(sums, goal - tolerance))
+        high = int(np.searchsorted(sums, goal + tolerance, side="right"))
+        near = range(max(low, 1), min(high, len(blocks)))
+        cut = max(near, key=lambda k: (blocks[k] & -blocks[k], -distance[k]), default=int(np.argmin(distance)))
+        cuts.append(max(cut, cuts[-1]))
+    return cuts[1:]
+
+
+def one_by_one(nbytes: list[int], homes: list[str | None], share: dict[str, float]) -> dict[str, list[int]]:
+    """The largest blocks that fit move from who has too much to the emptiest worker."""
+    load = dict.fromkeys(share, 0)
+    kept: dict[str, list[int]] = {w: [] for w in share}
     moving = []
     for i, home in enumerate(homes):
         if home in load:
@@ -62,9 +116,9 @@ def place(nbytes: list[int], homes: list[str | None], threads: dict[str, int]) -
             load[home] += nbytes[i]
         else:
             moving.append(i)
-    for worker in workers:
+    for worker in share:
         for i in sorted(kept[worker], key=lambda i: -nbytes[i]):
-            emptiest = min(workers, key=lambda w: load[w] / share[w])
+            emptiest = min(share, key=lambda w: load[w] / share[w])
             after = (load[emptiest] + nbytes[i]) / share[emptiest]
             if load[worker] > UNEVEN * share[worker] and after < load[worker] / share[worker]:
                 kept[worker].remove(i)
@@ -72,14 +126,7 @@ def place(nbytes: list[int], homes: list[str | None], threads: dict[str, int]) -
                 kept[emptiest].append(i)
                 load[emptiest] += nbytes[i]
     for i in moving:
-        emptiest = min(workers, key=lambda w: load[w] / share[w])
+        emptiest = min(share, key=lambda w: load[w] / share[w])
         kept[emptiest].append(i)
         load[emptiest] += nbytes[i]
-    plan = {}
-    for worker, blocks in kept.items():
-        blocks.sort()
-        per_thread = min(max(math.ceil(load[worker] / threads[worker] / PARCEL_BYTES), 1), PARCELS_PER_THREAD)
-        count = min(len(blocks), threads[worker] * per_thread)
-        cuts = [len(blocks) * i // count for i in range(count + 1)] if count else [0]
-        plan[worker] = [blocks[a:b] for a, b in pairwise(cuts)]
-    return plan
+    return {worker: sorted(blocks) for worker, blocks in kept.items()}

@@ -17,7 +17,7 @@ from .rows import row_slices
 
 MAX_FEW_LABELS = 8  # up to here counting by comparison beats sorting
 COMPILED_SIZE = 2**20  # numbers in X from which machine code is worth its import, whatever X holds
-COMPILED_ENTRIES = 2**19  # of a sparse block; with fewer, loading machine code costs more than it saves
+SPARSE_COMPILED_ENTRIES = 2**19  # of a sparse block; with fewer, loading machine code costs more than it saves
 TYPICAL_ROWS = 256
 
 NO_WEIGHT = np.zeros(0)
@@ -323,7 +323,7 @@ def _sparse_moments(X: Any, weight: Array | None) -> tuple[Array, Array]:
     total = float(n if weight is None else weight.sum(dtype=np.float64))
     if total == 0:
         return np.zeros(d), np.zeros(d)
-    if X.nnz >= COMPILED_ENTRIES:
+    if X.nnz >= SPARSE_COMPILED_ENTRIES:
         from ..compiled.jit import COMPILED
 
         if COMPILED:

@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 from ..arrays import alike, average, is_device_array, to_numpy
 from ..protocol import Array, Block
 from .device import centred_products
-from .moments import COMPILED_ENTRIES, NO_WEIGHT, ColumnMoments, column_moments, machine_code, typical_row
+from .moments import NO_WEIGHT, SPARSE_COMPILED_ENTRIES, ColumnMoments, column_moments, machine_code, typical_row
 from .rows import row_slices, take_rows
 
 COMPILED_SIZE = 2**23  # products from which machine code is worth its import, whatever X holds
@@ -128,7 +128,7 @@ def products(X: Array, z: Array, root: Array, shift: Array) -> Array:
     d = X.shape[1]
     gram = np.zeros((p, p))
     scratch = np.zeros((0, p))
-    for rows in row_slices(X, 2 * p):  # slices are copied as float64: count them as margins
+    for rows in row_slices(X, p):  # slices are copied as float64: count them as margins
         count = rows.stop - rows.start
         if len(scratch) < count:
             scratch = np.empty((count, p))
@@ -158,7 +158,7 @@ def _products(X: Any, z: Array, weight: Array | None) -> tuple[Array, Array]:
     """Xᵀ diag(weight) X and Xᵀ diag(weight) z in float64."""
     from scipy.sparse import diags_array
 
-    if X.nnz >= COMPILED_ENTRIES and X.has_canonical_format:
+    if X.nnz >= SPARSE_COMPILED_ENTRIES and X.has_canonical_format:
         from ..compiled.jit import COMPILED
 
         if COMPILED:

@@ -13,6 +13,7 @@ from ..arrays import is_device_array, to_numpy
 from ..engine import is_dask, survey
 from ..losses import Logistic, Loss, Softmax, Squared
 from ..planner import Plan
+from ..plot import plot_history
 from ..protocol import Extent, Result
 from ..solvers import SOLVERS
 from .fit import Problem, fit_model
@@ -33,7 +34,31 @@ class SparseTag(BaseEstimator):
         return tags
 
 
-class LinearModel(SparseTag):
+class ModelBase(SparseTag):
+    """Shows how its fit went."""
+
+    def plot_history(self, ax: Any = None) -> Any:
+        """Draw the objective and the gradient norm of every iteration; needs Matplotlib, the extra ``plot``.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            By default those of a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+            Of the objective.
+
+        Raises
+        ------
+        ValueError
+            The model is not fitted, or its fit has no iterations.
+        """
+        return plot_history(self, ax)
+
+
+class LinearModel(ModelBase):
     """A fit by :func:`fit_model` of the problem that ``_problem`` states."""
 
     _one_problem = True  # which a search may solve for many parameters and folds at once

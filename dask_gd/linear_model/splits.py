@@ -28,6 +28,7 @@ from ..planner import samples_tell
 from ..protocol import EXPECTED, Array, Callback, Engine, Job, Kernel, PointSums, Query, Result
 from .fit import Neighbour, Outcome, Problem, class_balance, fitting, looking, seen
 from .start import CONSTANT_MODEL
+from .watch import SearchWatch
 
 MOST_COEFFICIENTS = 2**24  # of all fits that share a sweep
 PILOTED = 4  # problems from which on one of them is solved first, for the others to start from
@@ -55,6 +56,7 @@ class SplitProblems:
     weighted_scores: bool = False
     squares_tell: bool = False  # whether scores and fits are of the same weights and targets
     balance_all: bool = False  # True: class_weight="balanced" is about all rows, False: about those of each split
+    sign: int = 1  # -1: the less of the first metric the better
     untested: int = 0  # numbers after those of the folds, of rows that are only trained on
 
     @property
@@ -97,11 +99,14 @@ def solve_splits(
         What is wrong with the data.
     """
     before = engine.n_sweeps
+    watch = SearchWatch(callbacks, len(search.problems), search.n_folds, engine)
     data = look(engine, search, n_features)
+    watch.tell("first sweep")
     began = time.perf_counter()
-    fits, known = _fit_all(engine, search, data, callbacks)
+    fits, known = _fit_all(engine, search, data, watch)
     scored = time.perf_counter()
     tests, trains, refusals = scores_of(engine, search, data, fits)
+    watch.scored(search.sign * tests[:, :, 0])
     chosen_at = time.perf_counter()
     rows = np.array([0 if part is None else part.moments.n_rows for part in data.folds.parts])
     found = Scored(fits, tests, trains, refusals, rows, scored - began, chosen_at - scored)
@@ -110,7 +115,9 @@ def solve_splits(
     if chosen is not None:
         refit = known.get(chosen)
         if refit is None:
-            refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, callbacks, None), engine)
+            told = watch.callbacks_of_all("refit")
+            refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, told, None), engine)
+    watch.tell("done")
     return SplitOutcome(found, refit, time.perf_counter() - chosen_at, engine.n_sweeps - before)
 
 
@@ -203,7 +210,7 @@ def _balanced(data: _Data, problem: Problem, fold: int) -> tuple[First, Array | 
 
 
 def _fit_all(
-    engine: Engine, search: SplitProblems, data: _Data, callbacks: tuple[Callback, ...]
+    engine: Engine, search: SplitProblems, data: _Data, watch: SearchWatch
 ) -> tuple[list[list[Any]], dict[int, Outcome]]:
     """(problems, folds) an Outcome, or the error that stopped it; and the problems that were solved for all rows."""
     problems, n_folds = search.problems, search.n_folds
@@ -211,14 +218,16 @@ def _fit_all(
 
     def run(numbers: Sequence[int], neighbours: dict[tuple[int, int], Neighbour]) -> None:
         places = [(number, fold) for number in numbers for fold in range(n_folds)]
+        fits = [number * n_folds + fold for number, fold in places]
         jobs = [
-            split_job(data, problems[number], fold, callbacks, neighbours.get((number, fold)))
-            for number, fold in places
+            split_job(data, problems[number], fold, watch.callbacks_of(fit), neighbours.get((number, fold)))
+            for fit, (number, fold) in zip(fits, places, strict=True)
         ]
-        for (number, fold), outcome in zip(places, run_in_lockstep(jobs, engine, search.n_parts), strict=True):
+        outcomes = run_in_lockstep(jobs, engine, search.n_parts, watch.stage("fits", fits))
+        for (number, fold), outcome in zip(places, outcomes, strict=True):
             found[number][fold] = outcome
 
-    neighbours, pilots = _neighbours(engine, search, data)
+    neighbours, pilots = _neighbours(engine, search, data, watch)
     at_once = max(data.fits_at_once // n_folds, 1)
     for start in range(0, len(problems), at_once):
         run(range(start, min(start + at_once, len(problems))), neighbours)
@@ -248,7 +257,7 @@ def _pilots(problems: Sequence[Problem], data: _Data) -> dict[int, list[int]]:
 
 
 def _neighbours(
-    engine: Engine, search: SplitProblems, data: _Data
+    engine: Engine, search: SplitProblems, data: _Data, watch: SearchWatch
 ) -> tuple[dict[tuple[int, int], Neighbour], dict[int, Outcome]]:
     """For each (problem, fold) near a pilot the pilot's minimum over all rows with what is known there of the split's
     own loss, one more sweep; and the pilots' outcomes."""
@@ -257,7 +266,8 @@ def _neighbours(
     for pilot, numbers in _pilots(search.problems, data).items():
         problem = search.problems[pilot]
         try:
-            outcome = run_job(_fitting(data, problem, EVERYTHING, (), None), engine)
+            told = watch.callbacks_of_all("pilots")
+            outcome = run_job(_fitting(data, problem, EVERYTHING, told, None), engine)
             result = outcome.result
             if not (result.converged and np.isfinite(result.coef).all()):
                 continue

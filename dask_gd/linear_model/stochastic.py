@@ -24,7 +24,7 @@ from ..losses import (
 )
 from ..protocol import Array, Pace
 from ..solvers.sgd import SCHEDULES, Patience
-from .base import SparseTag, always, penalty_spec
+from .base import ModelBase, always, penalty_spec
 from .docs import shared_docs
 from .epochs import StochasticProblem, solve_epochs
 from .fit import fit_model
@@ -50,7 +50,7 @@ CLASSIFICATION: dict[str, Loss] = {
 PASSIVE_AGGRESSIVE = ("pa1", "pa2")
 
 
-class _Stochastic(SparseTag):
+class _Stochastic(ModelBase):
     """Parameters that SGDRegressor and SGDClassifier share."""
 
     def _check(self, losses: tuple[str, ...], passive_aggressive: str) -> None:

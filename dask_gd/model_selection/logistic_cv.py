@@ -152,8 +152,9 @@ class LogisticRegressionCV(ProbabilityMixin, LinearClassifierBase):
                 partial(_choose, judges[0].sign) if self.refit else _choose_none,
                 weighted_scores=sample_weight is not None,
                 balance_all=True,
+                sign=judges[0].sign,
             )
-            outcome = run_search(search, data, fold, self.n_features_in_)
+            outcome = run_search(search, data, fold, self.n_features_in_, verbose=bool(self.verbose))
         except SharedLabelsError as error:
             self._forget(before)
             raise ValueError(f"{error} LogisticRegressionCV needs every class in every training part.") from error

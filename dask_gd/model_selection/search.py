@@ -14,7 +14,7 @@ from sklearn import model_selection as sklearn_search
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 
-from ..callbacks import watching
+from ..callbacks import PrintReports, watching
 from ..engine import is_dask, open_engine
 from ..kernels import JudgedModel
 from ..linear_model.base import LinearModel
@@ -144,9 +144,11 @@ class SharedSweeps:
             self.return_train_score,  # type: ignore[attr-defined]
             weighted,
             offset is None and weighted == (sample_weight is not None),
+            sign=shared.judges[0].sign,
         )
         began = time.perf_counter()
-        outcome = run_search(search, checked, shared.fold, first.n_features_in_)
+        told = self.verbose > 1  # type: ignore[attr-defined]
+        outcome = run_search(search, checked, shared.fold, first.n_features_in_, verbose=told)
         self._keep_search(shared, outcome, first, time.perf_counter() - began)
         if outcome.refit is not None and self.refit:  # type: ignore[attr-defined]
             self.best_estimator_._look_back(X, y, offset)
@@ -194,9 +196,12 @@ def candidate_of(estimator: Any, parameters: dict[str, Any], y: Any) -> _Candida
         return _Candidate(own, None, error)
 
 
-def run_search(search: SplitProblems, data: tuple[Any, ...], fold: Any, n_features: int) -> SplitOutcome:
-    """The search, where the data are: in one task where they and the fits are small."""
-    callbacks, targets = watching(), search.problems[0].targets
+def run_search(
+    search: SplitProblems, data: tuple[Any, ...], fold: Any, n_features: int, *, verbose: bool = False
+) -> SplitOutcome:
+    """The search, where the data are: in one task where they and the fits are small and nobody watches."""
+    callbacks = watching() + ((PrintReports(),) if verbose else ())
+    targets = search.problems[0].targets
     with open_engine(*data, targets=targets, fold=fold) as engine:
         job = partial(solve_splits, search=search, n_features=n_features, callbacks=callbacks)
         fits = len(search.problems) * search.n_folds
@@ -371,6 +376,7 @@ class GridSearchCV(SharedSweeps, sklearn_search.GridSearchCV):
     cv : int, splitter, iterable or None, default=None
         None: 5; a number gives a classifier folds with the same shares of the classes.
     verbose : int, default=0
+        2: a line a sweep.
     error_score : "raise" or float, default=nan
         The score of a candidate that cannot be fitted. One that diverges is stopped, named in a ConvergenceWarning and
         scored as it is.

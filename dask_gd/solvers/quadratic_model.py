@@ -16,7 +16,8 @@ from ..protocol import Array
 
 PATIENCE = 5  # rounds without a lower residual
 ROUNDS = 200  # of coordinate descent and face steps
-CYCLES = 10  # of coordinate descent between two looks at the face
+CYCLES = 10  # of coordinate descent between two looks at the face …
+FEW_CYCLES = 3  # … and where a cycle is as much work as a look, since it runs in Python
 FLAT = 1e-13  # curvature below this share of the largest is none
 LINEAR = 1e-11  # a share of the gradient that is not rounding
 FLAT_COLUMN = 1e-14  # the same of a column alone
@@ -104,10 +105,10 @@ def _coordinate_descent(theta: Array, grad: Array, hess: Array, pieces: Pieces, 
     size = max(float(np.abs(grad).max(initial=0.0)), float(l1.max(initial=0.0)), np.finfo(float).tiny)
     every = np.arange(len(v))
     code = _machine_code() if len(v) >= COMPILED_CYCLE else None
-    turn = _turn if code is None else code.cycle()
+    turn, cycles = (_turn, FEW_CYCLES) if code is None else (code.cycle(), CYCLES)
     lowest, stuck = np.inf, 0
     for _ in range(ROUNDS):
-        for cycle in range(CYCLES):
+        for cycle in range(cycles):
             # All coordinates first, then those that are away from kinks and bounds.
             places = every if cycle == 0 else np.flatnonzero(_free(v, l1, kink, lower, upper))
             moved = turn(v, slope, hess, diagonal, l1, kink, lower, upper, places, len(places))
@@ -141,16 +142,21 @@ def _turn(
 ) -> float:
     """Minimise over some coefficients in turn, in place; by how much the slopes moved at the most."""
     moved = 0.0
-    for j in places[:count]:
-        target = v[j] - slope[j] / diagonal[j] - kink[j]
-        cut = l1[j] / diagonal[j]
-        target = kink[j] + (target - cut if target > cut else target + cut if target < -cut else 0.0)
-        target = min(max(target, lower[j]), upper[j])
-        if target != v[j]:
-            move = target - v[j]
+    numbers = zip(
+        places[:count].tolist(),
+        *(a[places[:count]].tolist() for a in (v, diagonal, l1, kink, lower, upper)),
+        strict=True,
+    )
+    for j, value, curved, weight, corner, low, high in numbers:  # of Python, which are a third of the time of NumPy's
+        target = value - slope.item(j) / curved - corner
+        cut = weight / curved
+        target = corner + (target - cut if target > cut else target + cut if target < -cut else 0.0)
+        target = min(max(target, low), high)
+        if target != value:
+            move = target - value
             slope += hess[j] * move
             v[j] = target
-            moved = max(moved, abs(move) * diagonal[j])
+            moved = max(moved, abs(move) * curved)
     return moved
 
 
@@ -202,12 +208,9 @@ def _face_steps(v: Array, slope: Array, hess: Array, pieces: Pieces, linear: flo
 def _face_move(hess: Array, slope: Array, least: float) -> tuple[Array, bool]:
     """The Newton step on a face and True; where the model is linear in some direction and falls by more than the
     ``least`` that counts, that direction and False."""
-    try:
-        factor = scipy.linalg.cho_factor(hess, lower=True, check_finite=False)
-        if np.diag(factor[0]).min() ** 2 > FLAT * np.diag(hess).max():
-            return -scipy.linalg.cho_solve(factor, slope, check_finite=False), True
-    except scipy.linalg.LinAlgError:
-        pass
+    factor, failed = scipy.linalg.lapack.dpotrf(hess, lower=True)
+    if not failed and factor.diagonal().min() ** 2 > FLAT * hess.diagonal().max():
+        return -scipy.linalg.lapack.dpotrs(factor, slope, lower=True)[0], True
     values, vectors = scipy.linalg.eigh(hess, check_finite=False)
     curved = values > FLAT * len(slope) * max(values[-1], 0.0)
     along = vectors.T @ slope
