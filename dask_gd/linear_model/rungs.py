@@ -21,6 +21,7 @@ from ..lockstep import run_in_lockstep
 from ..protocol import Array, Callback, Engine, Result
 from .fit import Outcome, Problem, keep_outcome
 from .splits import SplitProblems, look, scores_of, split_job
+from .watch import SearchWatch
 
 
 class Leg(NamedTuple):
@@ -51,6 +52,7 @@ class Rungs:
         Of all fits to come, or of such as are like them.
     n_features : int
     callbacks : tuple of callables
+        Told of the search where they have ``on_search``, else of every fit.
 
     Raises
     ------
@@ -65,26 +67,34 @@ class Rungs:
     ) -> None:
         self.engine = engine
         self.n_parts = search.n_parts
-        self.callbacks = callbacks
+        self.watch = SearchWatch(callbacks, len(search.problems), search.n_folds, engine)
         self.data = look(engine, search, n_features)
+        self.watch.tell("first sweep")
         self._legs: dict[tuple[Hashable, int], Leg] = {}
+        self._numbers: dict[tuple[Hashable, int], int] = {}
 
-    def advance(self, search: SplitProblems, names: Sequence[Hashable], until: int | None) -> list[list[Leg]]:
-        """Take every problem on every split on to iteration ``until`` (None: its own last); (problems, folds).
+    def advance(
+        self, search: SplitProblems, names: Sequence[Hashable], until: int | None, done: float = 1.0
+    ) -> list[list[Leg]]:
+        """Take every problem on every split on to iteration ``until``, or (None) anew to its end; (problems, folds).
 
-        ``names``: of the problems, by which they are known from rung to rung.
+        ``names``: of the problems, by which they are known from rung to rung. ``done``: the share of the whole way.
         """
         places = [(i, name, fold) for i, name in enumerate(names) for fold in range(search.n_folds)]
         due = {(name, fold): search.problems[i] for i, name, fold in places if self._is_due(name, fold, until)}
         keys, at_once = list(due), self.data.fits_at_once
         for start in range(0, len(keys), at_once):
             some = keys[start : start + at_once]
+            fits = [self._numbers.setdefault(key, len(self._numbers)) for key in some]
             jobs = []
-            for name, fold in some:
-                pause = self._result(name, fold).pause if (name, fold) in self._legs else None
-                leg = {"pause": pause, "until": until}
-                jobs.append(split_job(self.data, due[name, fold], fold, self.callbacks, **leg))
-            for key, outcome in zip(some, run_in_lockstep(jobs, self.engine, self.n_parts), strict=True):
+            for key, fit in zip(some, fits, strict=True):
+                before = self._legs.get(key) if until is not None else None
+                pause = None if before is None else before.outcome.result.pause
+                told = self.watch.callbacks_of(fit)
+                jobs.append(split_job(self.data, due[key], key[1], told, pause=pause, until=until))
+            end = done * min(start + at_once, len(keys)) / len(keys)
+            outcomes = run_in_lockstep(jobs, self.engine, self.n_parts, self.watch.stage("fits", fits, end))
+            for key, outcome in zip(some, outcomes, strict=True):
                 self._legs[key] = self._joined(key, outcome, until)
         return [[self._legs[name, fold] for fold in range(search.n_folds)] for name in names]
 
@@ -95,19 +105,15 @@ class Rungs:
 
     def _is_due(self, name: Hashable, fold: int, until: int | None) -> bool:
         leg = self._legs.get((name, fold))
-        return leg is None or not (leg.over or leg.until is None or until is None or leg.until >= until)
-
-    def _result(self, name: Hashable, fold: int) -> Result:
-        result: Result = self._legs[name, fold].outcome.result
-        return result
+        return leg is None or until is None or not (leg.over or leg.until is None or leg.until >= until)
 
     def _joined(self, key: tuple[Hashable, int], outcome: Any, until: int | None) -> Leg:
         """A leg, with what came before it."""
         if not isinstance(outcome, Outcome):
             return Leg(outcome, True, until)
         result = outcome.result
-        if key in self._legs:
-            before = self._result(*key)
+        if key in self._legs and until is not None:
+            before: Result = self._legs[key].outcome.result
             history = result.history
             if before.pause is not None:
                 history = {name: np.concatenate([before.history[name], history[name]]) for name in history}
@@ -129,7 +135,8 @@ class Rungs:
         ValueError, ArithmeticError
             What stopped it.
         """
-        outcome: Outcome = run_job(split_job(self.data, problem, EVERYTHING, self.callbacks).job, self.engine)
+        told = self.watch.callbacks_of_all("refit")
+        outcome: Outcome = run_job(split_job(self.data, problem, EVERYTHING, told).job, self.engine)
         return outcome
 
 

@@ -63,11 +63,18 @@ class SearchWatch:
         numbered = [partial(self._forward, callback, self.n_fits) for callback in self._of_fits]
         return (partial(self._note_all, stage), *numbered) if self._of_searches else tuple(numbered)
 
-    def stage(self, name: str, fits: Sequence[int]) -> AfterSweep | None:
-        """A number of fits begins that share their sweeps; what is to be told of their sweeps."""
+    def stage(self, name: str, fits: Sequence[int], end: float | None = None) -> AfterSweep | None:
+        """A number of fits begins that share their sweeps, or goes on; what is to be told of their sweeps.
+
+        ``end``: how much of the way of all fits is done after it, where they do not go to their ends one after another.
+        """
         self._begin()
+        for fit in fits:
+            self._outcomes.pop(fit, None)
         self._shares = dict.fromkeys(fits, 0.0)
         self._span = self._shares_of(len(self._outcomes), len(self._outcomes) + len(fits))
+        if end is not None:
+            self._span = self._done, self._shares_of(self.n_fits)[0] * end
         return partial(self._after_sweep, name, fits) if self._of_searches else None
 
     def scored(self, scores: Array) -> None:

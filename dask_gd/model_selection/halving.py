@@ -14,7 +14,7 @@ from sklearn.base import clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401  # which lets scikit-learn's searches be imported
 
-from ..callbacks import watching
+from ..callbacks import PrintReports, watching
 from ..engine import open_engine
 from ..linear_model.fit import check_data, keep_outcome
 from ..linear_model.rungs import Leg, Rungs, keep_budgeted
@@ -41,7 +41,7 @@ class SharedRungs(SharedSweeps):
 
     def _fit_shared(self, shared: Shared, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
         weighted = sample_weight is not None and self._check_scorers_accept_sample_weight()  # type: ignore[attr-defined]
-        first = clone(self.estimator)  # type: ignore[attr-defined]
+        first = clone(self.estimator)
         targets = _targets(shared)
         checked = check_data(first, X, y, sample_weight, offset, targets)
         cv = self.cv  # type: ignore[attr-defined]
@@ -116,20 +116,22 @@ class _Climb:
         owner.best_index_ = owner._select_best_index(owner.refit, "score", results)
         owner.best_params_ = results["params"][owner.best_index_]
         owner.best_score_ = results["mean_test_score"][owner.best_index_]
+        assert self.rungs is not None
         if not owner.refit:
+            self.rungs.watch.tell("done")
             return results, None
         candidate = candidate_of(owner.estimator, owner.best_params_, self.y)
         if candidate.problem is None:
             raise ValueError(f"The candidate chosen by refit could not be fitted: {candidate.error}")
-        assert self.rungs is not None
         began = time.perf_counter()
         outcome = self.rungs.everything(candidate.problem)
         self.refit_seconds = time.perf_counter() - began
+        self.rungs.watch.tell("done")
         self.best = candidate.estimator
         return results, outcome
 
     def evaluate(
-        self, candidate_params: Any, cv: Any = None, more_results: Any = None, callback_ctx: Any = None
+        self, candidate_params: Any, cv: Any = None, *, more_results: Any, callback_ctx: Any = None
     ) -> dict[str, Any]:
         """One rung: what scikit-learn's own loop would have found."""
         del cv, callback_ctx  # the folds are known, and nobody is told of single fits
@@ -152,13 +154,16 @@ class _Climb:
         known = partial(judged_model, estimators, shared.judges, self.first.n_features_in_)
         search = SplitProblems(problems, judged=known, **self.options)
         if self.rungs is None:
-            self.rungs = Rungs(self.engine, search, self.first.n_features_in_, watching())
+            callbacks = watching() + ((PrintReports(),) if owner.verbose > 1 else ())
+            self.rungs = Rungs(self.engine, search, self.first.n_features_in_, callbacks)
         began = time.perf_counter()
         names = [self._name(parameters[i]) for i in stated]
         until = parameters[0][RESUMED] if resumed else None
-        legs = self.rungs.advance(search, names, until)
+        done = more_results["n_resources"][0] / owner.max_resources_
+        legs = self.rungs.advance(search, names, until, done)
         judging = time.perf_counter()
         tests, trains, refusals = self.rungs.scores(search, legs)
+        self.rungs.watch.scored(shared.judges[0].sign * tests[:, :, 0])
         self._note(legs, [parameters[i] for i in stated])
         fits = [[leg.outcome for leg in row] for row in legs]
         scored = Scored(
@@ -169,18 +174,15 @@ class _Climb:
         warn_of_refusals(refusals, owner.error_score)
         self.parameters += parameters
         self.out += out
-        for name, values in (more_results or {}).items():
+        for name, values in more_results.items():
             self.more[name].extend(values)
         self.results = owner._format_results(self.parameters, shared.n_folds, self.out, self.more)
         return self.results
 
     def _name(self, parameters: dict[str, Any]) -> Any:
-        """By which a candidate is known from rung to rung: its very values, which scikit-learn hands on as they are.
-
-        Without a resource to go on with every rung has names of its own.
-        """
-        values = tuple(sorted((name, id(value)) for name, value in parameters.items() if name != RESUMED))
-        return values if self.owner.resource == RESUMED else (len(self.parameters), values)
+        """By which a candidate is known from rung to rung: its very values, which scikit-learn hands on as they are."""
+        resource = self.owner.resource
+        return tuple(sorted((name, id(value)) for name, value in parameters.items() if name != resource))
 
     def _note(self, legs: list[list[Leg]], parameters: list[dict[str, Any]]) -> None:
         """Candidates that diverged."""

@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.model_selection import ParameterSampler, RandomizedSearchCV
 from sklearn.utils import check_random_state
 
-from ..callbacks import watching
+from ..callbacks import PrintReports, watching
 from ..engine import open_engine
 from ..linear_model.base import LinearModel
 from ..linear_model.fit import Outcome, check_data
@@ -82,7 +82,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
         Whether the best parameters are fitted to all rows: for as many iterations as the best model had, or where that
         had converged ``max_iter`` of them at the most.
     verbose : int, default=0
-        Above 0: print what there is to do.
+        Above 0: print what there is to do. Above 1: a line a sweep, too.
 
     Attributes
     ----------
@@ -281,7 +281,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
         )
         labels = y if is_classifier(self.estimator) else None
         fold = fold_of_test(checked[0], test_size=self.test_size, random_state=seed, stratify=labels)
-        callbacks = watching()
+        callbacks = watching() + ((PrintReports(),) if self.verbose > 1 else ())
         began = time.perf_counter()
         with open_engine(*checked, targets=targets, fold=fold) as engine:
             job = partial(
@@ -301,8 +301,8 @@ class HyperbandSearchCV(RandomizedSearchCV):
                 finish: Finish = engine.run(job, interactive=bool(callbacks) or spread)
             except SharedLabelsError as error:
                 raise ValueError(
-                    f"{error} HyperbandSearchCV needs every class among the rows it trains on and takes no rows of "
-                    "weight 0 with labels: leave them out."
+                    f"{error} HyperbandSearchCV needs every class among the rows it trains on, with a weight above 0: "
+                    "leave the rows of other labels out."
                 ) from error
         finish = finish._replace(errors={**finish.errors, **errors})
         _raise_if_all(finish.errors, parameters)
@@ -343,7 +343,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
         best = clone(self.estimator).set_params(**clone(parameters[finish.best], safe=False))
         for _ in range(latest(standings)[finish.best].calls):
             for piece in everything.pieces():
-                learn(best, *piece, classes)
+                learn(best, piece, classes)
         return finish._replace(refit_seconds=time.perf_counter() - began), best, scorer
 
     def _keep_results(self, race: Race, parameters: list[dict[str, Any]], finish: Finish) -> None:
@@ -428,7 +428,7 @@ def race_in_sweeps(
 
     def advance(models: list[int], budget: int) -> list[int]:
         stated = [model for model in models if model in numbers]
-        found = rungs.advance(some_of(search, [numbers[i] for i in stated]), stated, budget)
+        found = rungs.advance(some_of(search, [numbers[i] for i in stated]), stated, budget, budget / max_iter)
         legs.update(zip(stated, (row[0] for row in found), strict=True))
         return [legs[model].iterations if model in legs else 0 for model in models]
 
@@ -441,6 +441,7 @@ def race_in_sweeps(
             refusals.update(dict.fromkeys(whys))
             for i, test in zip(some, sign * tests[:, 0, 0], strict=True):
                 scored[i] = legs[i], np.nan if legs[i].diverged else float(test)
+        rungs.watch.scored(np.array([[score] for _, score in scored.values()]).reshape(-1, 1))
         return np.array([scored[i][1] if i in scored else np.nan for i in models])
 
     standings = race.run(advance, score)
@@ -454,6 +455,7 @@ def race_in_sweeps(
         problem = replace(search.problems[numbers[finish.best]], max_iter=iterations)
         outcome: Outcome = rungs.everything(problem)
         finish = finish._replace(budget=iterations, refit=outcome, refit_seconds=time.perf_counter() - began)
+    rungs.watch.tell("done")
     return finish._replace(n_sweeps=engine.n_sweeps - before)
 
 
