@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from dask_gd.continuation import minimise_with_kinks, minimise_with_scale
+from dask_gd.continuation import minimising_with_kinks, minimising_with_scale
 from dask_gd.engine import LocalEngine
-from dask_gd.fitting import Fit, minimise
+from dask_gd.fitting import Fit, minimise, run_job
 from dask_gd.kernels import MomentsKernel
 from dask_gd.kernels.rows import take_block
 from dask_gd.losses import LOSSES
@@ -190,7 +190,7 @@ def test_every_solver_finds_the_scale_too(name, penalty):
     for solver in UNITLESS:
         if takes(solver, omega, p.objective.loss):
             fit = Fit(ZOO[solver](), omega, *p.objective.start(), SWEEPS, 1e-6)
-            (result,) = minimise_with_scale(p.objective, p.engine, [fit], dtype=F64)
+            (result,) = run_job(minimising_with_scale(p.objective, [fit], dtype=F64), p.engine)
             reached[solver] = p.value(result.coef, result.intercept, omega)
     assert max(reached.values()) <= min(reached.values()) * (1 + NEAR), reached
 
@@ -212,7 +212,7 @@ def test_losses_with_kinks(name, penalty):
     for solver in SOLVERS:
         if solver != "gd" and takes(solver, omega, p.objective.loss) and (solver, penalty) not in SLOW:
             fit = Fit(ZOO[solver](), omega, *p.objective.start(), 1000, 1e-6)
-            (result,) = minimise_with_kinks(p.objective, p.engine, [fit], dtype=F64)
+            (result,) = run_job(minimising_with_kinks(p.objective, [fit], dtype=F64), p.engine)
             if result.converged:
                 reached[solver] = p.value(result.coef, result.intercept, omega)
             else:
