@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from dask_gd import GDClassifier, GDRegressor, LogisticRegression, SGDClassifier
 from dask_gd.callbacks import ProgressBar, Watcher, share_done, watching
-from dask_gd.model_selection import GridSearchCV, LogisticRegressionCV
+from dask_gd.model_selection import GridSearchCV, HalvingGridSearchCV, HyperbandSearchCV, LogisticRegressionCV
 from dask_gd.protocol import Report, SearchReport, SweepCost
 
 RNG = np.random.default_rng(3)
@@ -124,6 +124,34 @@ def test_nobody_listens_outside():
     assert watching() == ()
     GridSearchCV(descent(), {"eta0": ETAS}, cv=2).fit(X, LABELS)
     assert not told.reports
+
+
+@pytest.mark.parametrize(
+    ("search", "n_candidates", "n_folds"),
+    [
+        (HyperbandSearchCV(descent(), {"eta0": np.geomspace(0.01, 3, 30)}, max_iter=9, random_state=0), 17, 1),
+        (HalvingGridSearchCV(descent(), {"eta0": ETAS}, resource="max_iter", max_resources=9, cv=2), 3, 2),
+        (HalvingGridSearchCV(descent(), {"eta0": ETAS}, resource="max_iter", max_resources=9, cv=2, refit=False), 3, 2),
+    ],
+    ids=["hyperband", "halving", "halving-without-refit"],
+)
+def test_fits_that_go_on_from_rung_to_rung(search, n_candidates, n_folds):
+    with Searches() as told:
+        search.fit(X, LABELS)
+    reports = told.reports
+    assert {(report.n_candidates, report.n_folds) for report in reports} == {(n_candidates, n_folds)}
+    assert [report.stage for report in reports].count("done") == 1
+    assert (reports[0].stage, reports[-1].stage) == ("first sweep", "done")
+    assert reports[-1].n_sweeps == search.n_sweeps_
+    fits = [report for report in reports if report.stage == "fits"]
+    assert max(report.alive + report.over for report in fits) == n_candidates * n_folds
+    alive = [report.alive for report in fits if report.alive]
+    assert alive[-1] < alive[0]  # those left behind are over
+    shares = [report.done for report in reports]
+    assert shares == sorted(shares)
+    best = [report.best_score for report in reports if report.best_score is not None]
+    assert best == sorted(best)
+    assert best[-1] == pytest.approx(np.max(search.cv_results_.get("mean_test_score", search.best_score_)))
 
 
 # -- stopping --------------------------------------------------------------------------------------------------------

@@ -52,7 +52,6 @@ class Rungs:
         Of all fits to come, or of such as are like them.
     n_features : int
     callbacks : tuple of callables
-        Told of the search where they have ``on_search``, else of every fit.
 
     Raises
     ------
@@ -71,30 +70,28 @@ class Rungs:
         self.data = look(engine, search, n_features)
         self.watch.tell("first sweep")
         self._legs: dict[tuple[Hashable, int], Leg] = {}
-        self._numbers: dict[tuple[Hashable, int], int] = {}
+        self._numbers: dict[tuple[Hashable, int], int] = {}  # of the fits, for those who watch
 
-    def advance(
-        self, search: SplitProblems, names: Sequence[Hashable], until: int | None, done: float = 1.0
-    ) -> list[list[Leg]]:
+    def advance(self, search: SplitProblems, names: Sequence[Hashable], until: int | None) -> list[list[Leg]]:
         """Take every problem on every split on to iteration ``until``, or (None) anew to its end; (problems, folds).
 
-        ``names``: of the problems, by which they are known from rung to rung. ``done``: the share of the whole way.
+        ``names``: of the problems, by which they are known from rung to rung.
         """
         places = [(i, name, fold) for i, name in enumerate(names) for fold in range(search.n_folds)]
         due = {(name, fold): search.problems[i] for i, name, fold in places if self._is_due(name, fold, until)}
         keys, at_once = list(due), self.data.fits_at_once
         for start in range(0, len(keys), at_once):
             some = keys[start : start + at_once]
-            fits = [self._numbers.setdefault(key, len(self._numbers)) for key in some]
+            numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in some]
+            upto = None if until is None else until / max(problem.max_iter for problem in search.problems)
+            told = self.watch.stage("fits", numbers, upto)
             jobs = []
-            for key, fit in zip(some, fits, strict=True):
-                before = self._legs.get(key) if until is not None else None
-                pause = None if before is None else before.outcome.result.pause
-                told = self.watch.callbacks_of(fit)
-                jobs.append(split_job(self.data, due[key], key[1], told, pause=pause, until=until))
-            end = done * min(start + at_once, len(keys)) / len(keys)
-            outcomes = run_in_lockstep(jobs, self.engine, self.n_parts, self.watch.stage("fits", fits, end))
-            for key, outcome in zip(some, outcomes, strict=True):
+            for number, (name, fold) in zip(numbers, some, strict=True):
+                goes_on = until is not None and (name, fold) in self._legs
+                pause = self._result(name, fold).pause if goes_on else None
+                leg = {"pause": pause, "until": until}
+                jobs.append(split_job(self.data, due[name, fold], fold, self.watch.callbacks_of(number), **leg))
+            for key, outcome in zip(some, run_in_lockstep(jobs, self.engine, self.n_parts, told), strict=True):
                 self._legs[key] = self._joined(key, outcome, until)
         return [[self._legs[name, fold] for fold in range(search.n_folds)] for name in names]
 
@@ -107,13 +104,17 @@ class Rungs:
         leg = self._legs.get((name, fold))
         return leg is None or until is None or not (leg.over or leg.until is None or leg.until >= until)
 
+    def _result(self, name: Hashable, fold: int) -> Result:
+        result: Result = self._legs[name, fold].outcome.result
+        return result
+
     def _joined(self, key: tuple[Hashable, int], outcome: Any, until: int | None) -> Leg:
         """A leg, with what came before it."""
         if not isinstance(outcome, Outcome):
             return Leg(outcome, True, until)
         result = outcome.result
         if key in self._legs and until is not None:
-            before: Result = self._legs[key].outcome.result
+            before = self._result(*key)
             history = result.history
             if before.pause is not None:
                 history = {name: np.concatenate([before.history[name], history[name]]) for name in history}
@@ -125,7 +126,9 @@ class Rungs:
     ) -> tuple[Array, Array | None, tuple[str, ...]]:
         """(problems, folds, metrics) of the test rows, and if wanted of the training rows; nan where a fit failed. Then
         why metrics had no value."""
-        return scores_of(self.engine, search, self.data, [[leg.outcome for leg in row] for row in legs])
+        found = scores_of(self.engine, search, self.data, [[leg.outcome for leg in row] for row in legs])
+        self.watch.scored(search.sign * found[0][:, :, 0])
+        return found
 
     def everything(self, problem: Problem) -> Outcome:
         """A problem on all rows.
@@ -135,8 +138,9 @@ class Rungs:
         ValueError, ArithmeticError
             What stopped it.
         """
-        told = self.watch.callbacks_of_all("refit")
-        outcome: Outcome = run_job(split_job(self.data, problem, EVERYTHING, told).job, self.engine)
+        outcome: Outcome = run_job(
+            split_job(self.data, problem, EVERYTHING, self.watch.callbacks_of_all("refit")).job, self.engine
+        )
         return outcome
 
 

@@ -63,25 +63,28 @@ class SearchWatch:
         numbered = [partial(self._forward, callback, self.n_fits) for callback in self._of_fits]
         return (partial(self._note_all, stage), *numbered) if self._of_searches else tuple(numbered)
 
-    def stage(self, name: str, fits: Sequence[int], end: float | None = None) -> AfterSweep | None:
-        """A number of fits begins that share their sweeps, or goes on; what is to be told of their sweeps.
+    def stage(self, name: str, fits: Sequence[int], upto: float | None = None) -> AfterSweep | None:
+        """A number of fits begins, or goes on, that share their sweeps; what is to be told of their sweeps.
 
-        ``end``: how much of the way of all fits is done after it, where they do not go to their ends one after another.
+        ``upto``: the share of all iterations that fits which go on have had in the end; by default stages count by
+        their fits.
         """
         self._begin()
+        self._shares = dict.fromkeys(fits, 0.0)
         for fit in fits:
             self._outcomes.pop(fit, None)
-        self._shares = dict.fromkeys(fits, 0.0)
         self._span = self._shares_of(len(self._outcomes), len(self._outcomes) + len(fits))
-        if end is not None:
-            self._span = self._done, self._shares_of(self.n_fits)[0] * end
+        if upto is not None:
+            self._span = self._shares_of(0, upto * self.n_fits)
         return partial(self._after_sweep, name, fits) if self._of_searches else None
 
     def scored(self, scores: Array) -> None:
         """(candidates, folds) of scores are known."""
         means = scores.mean(axis=1)
         means = means[np.isfinite(means)]
-        self._best_score = float(means.max()) if len(means) else None
+        if len(means):
+            best = float(means.max())
+            self._best_score = best if self._best_score is None else max(best, self._best_score)
         self.tell("scores")
 
     def tell(self, stage: str, alive: int = 0) -> None:
@@ -129,7 +132,7 @@ class SearchWatch:
     def _begin(self) -> None:
         self._stopping, self._swept = False, self._engine.n_sweeps
 
-    def _shares_of(self, *fits: int) -> tuple[float, ...]:
+    def _shares_of(self, *fits: float) -> tuple[float, ...]:
         """Of the whole search, when the pilots and so many fits are over; the refit is one more."""
         return tuple((self._pilots + n) / (self._pilots + self.n_fits + 1) for n in fits)
 

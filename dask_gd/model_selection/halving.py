@@ -41,7 +41,7 @@ class SharedRungs(SharedSweeps):
 
     def _fit_shared(self, shared: Shared, X: Any, y: Any, sample_weight: Any, offset: Any) -> Any:
         weighted = sample_weight is not None and self._check_scorers_accept_sample_weight()  # type: ignore[attr-defined]
-        first = clone(self.estimator)
+        first = clone(self.estimator)  # type: ignore[attr-defined]
         targets = _targets(shared)
         checked = check_data(first, X, y, sample_weight, offset, targets)
         cv = self.cv  # type: ignore[attr-defined]
@@ -55,6 +55,7 @@ class SharedRungs(SharedSweeps):
             "train_scores": self.return_train_score,  # type: ignore[attr-defined]
             "weighted_scores": weighted,
             "squares_tell": offset is None and weighted == (sample_weight is not None),
+            "sign": shared.judges[0].sign,
         }
         climb = _Climb(self, shared, options, first, y)
         with open_engine(*checked, targets=targets, fold=shared.fold) as engine:
@@ -154,16 +155,13 @@ class _Climb:
         known = partial(judged_model, estimators, shared.judges, self.first.n_features_in_)
         search = SplitProblems(problems, judged=known, **self.options)
         if self.rungs is None:
-            callbacks = watching() + ((PrintReports(),) if owner.verbose > 1 else ())
-            self.rungs = Rungs(self.engine, search, self.first.n_features_in_, callbacks)
+            self.rungs = Rungs(self.engine, search, self.first.n_features_in_, self._callbacks())
         began = time.perf_counter()
         names = [self._name(parameters[i]) for i in stated]
         until = parameters[0][RESUMED] if resumed else None
-        done = more_results["n_resources"][0] / owner.max_resources_
-        legs = self.rungs.advance(search, names, until, done)
+        legs = self.rungs.advance(search, names, until)
         judging = time.perf_counter()
         tests, trains, refusals = self.rungs.scores(search, legs)
-        self.rungs.watch.scored(shared.judges[0].sign * tests[:, :, 0])
         self._note(legs, [parameters[i] for i in stated])
         fits = [[leg.outcome for leg in row] for row in legs]
         scored = Scored(
@@ -178,6 +176,9 @@ class _Climb:
             self.more[name].extend(values)
         self.results = owner._format_results(self.parameters, shared.n_folds, self.out, self.more)
         return self.results
+
+    def _callbacks(self) -> tuple[Any, ...]:
+        return watching() + ((PrintReports(),) if self.owner.verbose > 1 else ())
 
     def _name(self, parameters: dict[str, Any]) -> Any:
         """By which a candidate is known from rung to rung: its very values, which scikit-learn hands on as they are."""

@@ -82,13 +82,13 @@ class HyperbandSearchCV(RandomizedSearchCV):
         Whether the best parameters are fitted to all rows: for as many iterations as the best model had, or where that
         had converged ``max_iter`` of them at the most.
     verbose : int, default=0
-        Above 0: print what there is to do. Above 1: a line a sweep, too.
+        1: print what there is to do; 2: and a line a sweep.
 
     Attributes
     ----------
     cv_results_ : dict of ndarray
-        Of every model "params", "param_…", "model_id", "bracket", "partial_fit_calls" (its iterations), "test_score"
-        (when it was judged last) and "rank_test_score". A model that failed or diverged has the score nan.
+        Of every model "params", ``"param_…"``, "model_id", "bracket", "partial_fit_calls" (its iterations),
+        "test_score" (when it was judged last) and "rank_test_score". A model that failed or diverged has the score nan.
     best_index_ : int
         The model of the highest score; of equal ones that of the most iterations.
     best_params_, best_score_, best_estimator_, scorer_, refit_time_, n_splits_, multimetric_
@@ -277,6 +277,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
             _choose_none,
             weighted_scores=weighted,
             squares_tell=offset is None and weighted == (sample_weight is not None),
+            sign=judges[0].sign,
             untested=1,
         )
         labels = y if is_classifier(self.estimator) else None
@@ -291,7 +292,6 @@ class HyperbandSearchCV(RandomizedSearchCV):
                 numbers={model: number for number, model in enumerate(stated)},
                 n_features=first.n_features_in_,
                 max_iter=self.max_iter,
-                sign=judges[0].sign,
                 bounded=getattr(judges[0].metric, "bounded", True),
                 refit=bool(self.refit),
                 callbacks=callbacks,
@@ -409,7 +409,6 @@ def race_in_sweeps(
     numbers: dict[int, int],
     n_features: int,
     max_iter: int,
-    sign: int,
     bounded: bool,
     refit: bool,
     callbacks: tuple[Callback, ...],
@@ -428,7 +427,7 @@ def race_in_sweeps(
 
     def advance(models: list[int], budget: int) -> list[int]:
         stated = [model for model in models if model in numbers]
-        found = rungs.advance(some_of(search, [numbers[i] for i in stated]), stated, budget, budget / max_iter)
+        found = rungs.advance(some_of(search, [numbers[i] for i in stated]), stated, budget)
         legs.update(zip(stated, (row[0] for row in found), strict=True))
         return [legs[model].iterations if model in legs else 0 for model in models]
 
@@ -439,9 +438,8 @@ def race_in_sweeps(
             some = due[start : start + at_once]
             tests, _, whys = rungs.scores(some_of(search, [numbers[i] for i in some]), [[legs[i]] for i in some])
             refusals.update(dict.fromkeys(whys))
-            for i, test in zip(some, sign * tests[:, 0, 0], strict=True):
+            for i, test in zip(some, search.sign * tests[:, 0, 0], strict=True):
                 scored[i] = legs[i], np.nan if legs[i].diverged else float(test)
-        rungs.watch.scored(np.array([[score] for _, score in scored.values()]).reshape(-1, 1))
         return np.array([scored[i][1] if i in scored else np.nan for i in models])
 
     standings = race.run(advance, score)
