@@ -187,6 +187,17 @@ def test_clusters_change_nothing(client):
     assert here.n_sweeps_ == there.n_sweeps_
 
 
+def test_those_who_watch_are_told_of_the_whole_search(capsys):
+    HalvingGridSearchCV(steady(), {"eta0": ETAS}, **BUDGET, verbose=2).fit(X, LABELS)
+    lines = capsys.readouterr().out.splitlines()
+    assert "Fitting 3 folds for each of 10 candidates, totalling 30 fits" in lines
+    assert "n_candidates: 4" in lines
+    sweeps = [line for line in lines if "sweep" in line]
+    assert sweeps[0].startswith("first sweep")
+    assert sum(line.startswith("scores") for line in sweeps) == 3
+    assert any("10 x 3 fits: 12 alive, 18 converged" in line for line in sweeps)
+
+
 # -- what goes through scikit-learn's own loop, and edges -----------------------------------------------------------
 
 

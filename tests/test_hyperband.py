@@ -19,6 +19,7 @@ from sklearn.linear_model import SGDRegressor as SklearnSGDRegressor
 from sklearn.utils import check_random_state
 
 import dask_gd as dg
+from dask_gd.callbacks import Watcher
 from dask_gd.metrics import get_scorer
 from dask_gd.model_selection import HyperbandSearchCV, train_test_split
 from dask_gd.model_selection.brackets import Race, best_of, brackets_of
@@ -352,6 +353,37 @@ def test_parameters_and_attributes(capsys):
     assert HyperbandSearchCV(steady(), RATES, 3, random_state=0).fit(X, LABELS, offset=offset).best_score_ > 0.6
 
 
+class Reports(Watcher):
+    def __init__(self, most=np.inf):
+        self.seen, self.most = [], most
+
+    def on_search(self, report):
+        self.seen.append(report)
+        return report.n_sweeps >= self.most
+
+
+def test_those_who_watch_are_told_of_the_whole_search():
+    with Reports() as reports:
+        search = HyperbandSearchCV(steady(), RATES, 9, random_state=0).fit(X, LABELS)
+    seen = reports.seen
+    stages = [report.stage for report in seen]
+    assert (stages[0], stages[-1], stages.count("scores")) == ("first sweep", "done", 3)
+    assert {report.n_candidates for report in seen} == {17}
+    assert [report.n_sweeps for report in seen] == sorted(report.n_sweeps for report in seen)
+    assert seen[-1].n_sweeps == search.n_sweeps_
+    done = [report.done for report in seen]
+    assert done == sorted(done)
+    assert done[-1] == 1.0
+    assert seen[-1].best_score == search.best_score_
+    alive = [report.alive for report in seen if report.stage == "fits" and report.alive]
+    assert (max(alive), min(alive)) == (17, 5)
+    with Reports(most=4) as reports, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        stopped = HyperbandSearchCV(steady(), RATES, 81, random_state=0, refit=False).fit(X, LABELS)
+    assert stopped.n_sweeps_ < 20
+    assert np.isfinite(stopped.best_score_)
+
+
 def test_a_race_takes_everybody_along():
     brackets = tuple(brackets_of(9, 3))
     race = Race(brackets, (tuple(range(9)), tuple(range(9, 14)), (14, 15, 16)))
@@ -453,8 +485,10 @@ def test_scores_that_take_their_rows_at_once_are_taken_in_several_sweeps(monkeyp
 
 
 def test_labels_that_sweeps_cannot_share():
-    with pytest.raises(ValueError, match="takes no rows of weight 0 with labels"):
-        HyperbandSearchCV(steady(), RATES, 3).fit(X, LABELS, sample_weight=np.r_[0.0, np.ones(N - 1)])
+    weight = np.r_[0.0, 0.0, np.ones(N - 2)]
+    assert HyperbandSearchCV(steady(), RATES, 3, random_state=0).fit(X, LABELS, sample_weight=weight).best_score_ > 0.5
+    with pytest.raises(ValueError, match="needs every class among the rows it trains on"):
+        HyperbandSearchCV(steady(), RATES, 3).fit(X, np.r_[2, 2, LABELS[2:]], sample_weight=weight)
     with pytest.raises(ValueError, match="only 1 member"):
         HyperbandSearchCV(steady(), RATES, 3).fit(X, np.r_[0, np.ones(N - 1)])
 

@@ -73,7 +73,7 @@ class Rungs:
         self._numbers: dict[tuple[Hashable, int], int] = {}  # of the fits, for those who watch
 
     def advance(self, search: SplitProblems, names: Sequence[Hashable], until: int | None) -> list[list[Leg]]:
-        """Take every problem on every split on to iteration ``until`` (None: its own last); (problems, folds).
+        """Take every problem on every split on to iteration ``until``, or (None) anew to its end; (problems, folds).
 
         ``names``: of the problems, by which they are known from rung to rung.
         """
@@ -87,7 +87,8 @@ class Rungs:
             told = self.watch.stage("fits", numbers, upto)
             jobs = []
             for number, (name, fold) in zip(numbers, some, strict=True):
-                pause = self._result(name, fold).pause if (name, fold) in self._legs else None
+                goes_on = until is not None and (name, fold) in self._legs
+                pause = self._result(name, fold).pause if goes_on else None
                 leg = {"pause": pause, "until": until}
                 jobs.append(split_job(self.data, due[name, fold], fold, self.watch.callbacks_of(number), **leg))
             for key, outcome in zip(some, run_in_lockstep(jobs, self.engine, self.n_parts, told), strict=True):
@@ -101,7 +102,7 @@ class Rungs:
 
     def _is_due(self, name: Hashable, fold: int, until: int | None) -> bool:
         leg = self._legs.get((name, fold))
-        return leg is None or not (leg.over or leg.until is None or until is None or leg.until >= until)
+        return leg is None or until is None or not (leg.over or leg.until is None or leg.until >= until)
 
     def _result(self, name: Hashable, fold: int) -> Result:
         result: Result = self._legs[name, fold].outcome.result
@@ -112,7 +113,7 @@ class Rungs:
         if not isinstance(outcome, Outcome):
             return Leg(outcome, True, until)
         result = outcome.result
-        if key in self._legs:
+        if key in self._legs and until is not None:
             before = self._result(*key)
             history = result.history
             if before.pause is not None:

@@ -82,12 +82,12 @@ class Learners:
         """Take models to so many epochs; how many each has had."""
         for epoch in range(min((self.epochs[i] for i in models), default=budget), budget):
             due = [i for i in models if self.epochs[i] == epoch and i not in self.errors]
-            for X, y, weight, offset in self.train.pieces() if due else ():
+            for piece in self.train.pieces() if due else ():
                 for i in due:
                     if i in self.errors:
                         continue
                     try:
-                        learn(self.estimators[i], X, y, weight, offset, self.classes)
+                        learn(self.estimators[i], piece, self.classes)
                     except STOPS as error:
                         self.errors[i] = error
             for i in due:
@@ -114,8 +114,9 @@ def given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def learn(model: Any, X: Any, y: Any, weight: Any, offset: Any, classes: Array | None) -> None:
-    """One call of ``partial_fit``."""
+def learn(model: Any, piece: tuple[Any, ...], classes: Array | None) -> None:
+    """One call of ``partial_fit`` with a piece of :class:`Rows`."""
+    X, y, weight, offset = piece
     with np.errstate(all="ignore"):  # a model that diverges has no score
         model.partial_fit(X, y, **given(classes=classes, sample_weight=weight, offset=offset))
 

@@ -132,7 +132,7 @@ class _Climb:
         return results, outcome
 
     def evaluate(
-        self, candidate_params: Any, cv: Any = None, more_results: Any = None, callback_ctx: Any = None
+        self, candidate_params: Any, cv: Any = None, *, more_results: Any, callback_ctx: Any = None
     ) -> dict[str, Any]:
         """One rung: what scikit-learn's own loop would have found."""
         del cv, callback_ctx  # the folds are known, and nobody is told of single fits
@@ -172,7 +172,7 @@ class _Climb:
         warn_of_refusals(refusals, owner.error_score)
         self.parameters += parameters
         self.out += out
-        for name, values in (more_results or {}).items():
+        for name, values in more_results.items():
             self.more[name].extend(values)
         self.results = owner._format_results(self.parameters, shared.n_folds, self.out, self.more)
         return self.results
@@ -181,12 +181,9 @@ class _Climb:
         return watching() + ((PrintReports(),) if self.owner.verbose > 1 else ())
 
     def _name(self, parameters: dict[str, Any]) -> Any:
-        """By which a candidate is known from rung to rung: its very values, which scikit-learn hands on as they are.
-
-        Without a resource to go on with every rung has names of its own.
-        """
-        values = tuple(sorted((name, id(value)) for name, value in parameters.items() if name != RESUMED))
-        return values if self.owner.resource == RESUMED else (len(self.parameters), values)
+        """By which a candidate is known from rung to rung: its very values, which scikit-learn hands on as they are."""
+        resource = self.owner.resource
+        return tuple(sorted((name, id(value)) for name, value in parameters.items() if name != resource))
 
     def _note(self, legs: list[list[Leg]], parameters: list[dict[str, Any]]) -> None:
         """Candidates that diverged."""

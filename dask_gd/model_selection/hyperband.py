@@ -301,8 +301,8 @@ class HyperbandSearchCV(RandomizedSearchCV):
                 finish: Finish = engine.run(job, interactive=bool(callbacks) or spread)
             except SharedLabelsError as error:
                 raise ValueError(
-                    f"{error} HyperbandSearchCV needs every class among the rows it trains on and takes no rows of "
-                    "weight 0 with labels: leave them out."
+                    f"{error} HyperbandSearchCV needs every class among the rows it trains on, with a weight above 0: "
+                    "leave the rows of other labels out."
                 ) from error
         finish = finish._replace(errors={**finish.errors, **errors})
         _raise_if_all(finish.errors, parameters)
@@ -343,7 +343,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
         best = clone(self.estimator).set_params(**clone(parameters[finish.best], safe=False))
         for _ in range(latest(standings)[finish.best].calls):
             for piece in everything.pieces():
-                learn(best, *piece, classes)
+                learn(best, piece, classes)
         return finish._replace(refit_seconds=time.perf_counter() - began), best, scorer
 
     def _keep_results(self, race: Race, parameters: list[dict[str, Any]], finish: Finish) -> None:
