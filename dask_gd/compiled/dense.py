@@ -14,7 +14,7 @@ from .gram import add_tiles, fill
 from .jit import COMPILED, EXACT, jit, numba
 from .pointwise import signature
 
-__all__ = ["FEW", "adder", "scale_rows"]
+__all__ = ["FEW", "adder", "scale_rows", "scratch"]
 
 FEW = 8  # models up to which products with one vector each beat one with a narrow matrix
 
@@ -58,12 +58,14 @@ def add_sums(
     panel: Array,
     diagonal: Array,
     curvature: Array,
+    second: Array,
 ) -> None:
     """Add to ``value`` (t,), ``grad_w`` (m, d), ``grad_b`` (m,) and, unless empty, ``grams`` the sums over all rows.
 
     ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p;
     the ``panel`` (p, any), zero beyond a, is written over. Unless empty, ``diagonal`` (2, m, d) are Σ ℓ″ x² and
-    Σ ℓ″ x, and ``curvature`` (m,) Σ ℓ″; ``rank_one``: of the softmax, second derivative p (1 - p).
+    Σ ℓ″ x, and ``curvature`` (m,) Σ ℓ″; ``rank_one``: of the softmax, second derivative p (1 - p). ``second``: from
+    :func:`scratch`.
 
     X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,). They are worked on by ``rows``, a divisor
     of n. With ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses
@@ -78,8 +80,7 @@ def add_sums(
     first = np.empty((m, rows), Y.dtype)
     y = np.empty((q, rows), Y.dtype)
     weights = np.ones(rows, Y.dtype)
-    curved, straight = len(grams) > 0, len(curvature) > 0
-    second = np.empty((m if curved or straight else 0, rows), Y.dtype)
+    curved = len(grams) > 0
     root = np.empty(rows, X.dtype)
     shift = np.zeros(grams.shape[1], X.dtype)
     part = np.empty((m, d), X.dtype)
@@ -175,13 +176,25 @@ def _adder(x: str, y: str) -> Any:
     data = (_read_only(real, 2), _read_only(precise, 2), double, double)
     loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64)
     out = (types.int64, types.boolean, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1])
-    return jit(add_sums, types.void(*data, real[:, ::1], own[::1], *loss, *out, real[:, ::1], own[:, :, ::1], own[::1]))
+    return jit(
+        add_sums,
+        types.void(*data, real[:, ::1], own[::1], *loss, *out, real[:, ::1], own[:, :, ::1], own[::1], precise[:, ::1]),
+    )
 
 
 @cache
 def _scale(x: str) -> Any:
     real = numba.from_dtype(np.dtype(x))
     return jit(scale, numba.types.void(_read_only(real, 2), real[::1], real[:, ::1]), fastmath=EXACT)
+
+
+def scratch(m: int, rows: int, dtype: Any, *, wanted: bool) -> Array:
+    """Where second derivatives (m, rows) go, and none of its rows where they are not wanted.
+
+    There is memory behind it all the same: vectorised loops first look whether what they may write overlaps what they
+    read, and an array of nothing seems to lie over whatever is next in the heap. Then they run one number at a time.
+    """
+    return np.empty((m, rows), dtype)[: m if wanted else 0]
 
 
 def adder(X: Array, Y: Array) -> Callable[..., None]:

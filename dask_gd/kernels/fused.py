@@ -103,7 +103,7 @@ class _PointSums:
 
     def add_all(self, X: Array, y: Array, weight: Array, offset: Array) -> None:
         """Add value, gradient and what there is of a Hessian, over all rows of X."""
-        from ..compiled.dense import adder
+        from ..compiled.dense import adder, scratch
 
         k, twin, n = self.shape[1], self.twin, len(X)
         add = adder(X, y)
@@ -135,6 +135,7 @@ class _PointSums:
                 self.panel if self.tiled else NO_PANEL.astype(self.W.dtype),
                 self.diagonal,
                 self.curvature,
+                scratch(len(self.W), size, self.margins, wanted=self.tiled or len(self.curvature) > 0),
             )
 
     def add_curved(self, A: Array, y: Array, weight: Array, offset: Array) -> None:
