@@ -11,12 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..arrays import alike, numpy_dtype
+from ..arrays import alike, is_device_array, numpy_dtype
 from ..protocol import Array, Block, Kernel, Points, PointSums, Sums
 from .folds import EVERYTHING, fold_pieces, plus
 from .loss import LossKernel
-from .rows import take_block
+from .rows import row_range, take_block
 
+MARGIN_BYTES = 48 * 1024  # of one output of one model; more would be fresh memory each time under a nanny
 CLASS_NUMBER = "class_number"  # the response of a metric that is content with the numbers of classes
 
 
@@ -163,7 +164,7 @@ class HeldOutKernel:
     def __call__(self, block: Block) -> Verdicts:
         sides = 2 if self.train else 1
         found: list[Any] = [None] * (sides * sum(len(model.metrics) for model in self.models))
-        for fold, piece in fold_pieces(block):
+        for fold, piece in self._slices(block):
             numbers = piece.y
             y = numbers if self.classes is None or not self._labels else self.classes[numbers.astype(np.intp)]
             weight = piece.weight if self.weighted else None
@@ -183,6 +184,13 @@ class HeldOutKernel:
                         sums = Unjudged(block.index, str(error))
                     found[j] = _joined(found[j], sums)
         return Verdicts(tuple(found))
+
+    def _slices(self, block: Block) -> Iterator[tuple[int, Block]]:
+        """The pieces of each fold, in slices whose margins stay in the cache model by model."""
+        for fold, piece in fold_pieces(block):
+            rows = piece.n_rows if is_device_array(piece.X) else MARGIN_BYTES // numpy_dtype(piece.X).itemsize
+            for start in range(0, piece.n_rows, rows):
+                yield fold, row_range(piece, start, min(start + rows, piece.n_rows))
 
     def _margins(self, piece: Block, fold: int) -> Iterator[Any]:
         """Those of each model that is judged on a fold, all from one product."""

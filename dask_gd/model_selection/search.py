@@ -6,6 +6,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -220,7 +221,7 @@ def judged_model(
     fold: int,
 ) -> JudgedModel:
     """A fitted candidate before its judges."""
-    model = clone(estimators[i])
+    model = copy(estimators[i])  # never fitted
     model.n_features_in_ = n_features
     if classes is not None:
         model.classes_ = classes
