@@ -10,7 +10,8 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster, SchedulerPlugin, wait
+from clusters import cluster
+from distributed import Client, SchedulerPlugin, wait
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 
@@ -38,11 +39,6 @@ def ambient_scheduler():
     """Here the cluster is what is wanted, not the suite's synchronous scheduler."""
     with dask.config.set(scheduler=None):
         yield
-
-
-def cluster(n_workers, threads, **options):
-    options = {"processes": True, "dashboard_address": ":0", "memory_limit": "2GiB"} | options
-    return LocalCluster(n_workers=n_workers, threads_per_worker=threads, **options)
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,8 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-from distributed import Client, LocalCluster, wait, worker_client
+from clusters import cluster
+from distributed import Client, wait, worker_client
 from distributed.protocol import dumps
 from sklearn.exceptions import ConvergenceWarning
 
@@ -54,11 +55,6 @@ def answers(monkeypatch):
     ask = cluster_module.request
     monkeypatch.setattr(cluster_module, "request", watched)
     return brought
-
-
-def cluster(n_workers, threads, **options):
-    options = {"processes": True, "dashboard_address": ":0", "memory_limit": "2GiB"} | options
-    return LocalCluster(n_workers=n_workers, threads_per_worker=threads, **options)
 
 
 @pytest.fixture(scope="module")

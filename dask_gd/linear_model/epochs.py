@@ -17,7 +17,8 @@ from ..objective import Objective
 from ..penalties import Penalty
 from ..protocol import Array, Callback, Engine, Pace, Rows, Walk
 from ..solvers.sgd import SGD, LocalSGD, Patience
-from .fit import Outcome, check_moments, class_weights, encode
+from .fit import Outcome, check_moments
+from .labels import class_weights, encode
 from .start import CONSTANT_MODEL, Start
 
 # Rows that a local model has at the least, on average. Measured on correlated columns (1,000,000 rows, squared loss):

@@ -26,7 +26,8 @@ from ..objective import Landmark, Model, Objective
 from ..penalties import ElasticNet
 from ..planner import samples_tell
 from ..protocol import EXPECTED, Array, Callback, Engine, Job, Kernel, PointSums, Query, Result
-from .fit import Neighbour, Outcome, Problem, class_balance, fitting, looking, seen
+from .fit import Neighbour, Outcome, Problem, fitting, looking, seen
+from .labels import class_balance
 from .start import CONSTANT_MODEL
 from .watch import SearchWatch
 
