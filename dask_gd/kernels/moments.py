@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.sparse import issparse
 
-from ..arrays import average, is_device_array, namespace, numpy_dtype, row_sums, to_numpy
+from ..arrays import alike, average, is_device_array, namespace, numpy_dtype, row_sums, take, to_numpy
 from ..losses import Loss
 from ..losses.base import REALS
 from ..protocol import Array, Block
@@ -143,8 +143,7 @@ class MomentsKernel:
         if self.classification:
             classes = _count_labels(block.y, weight)
             if used < block.n_rows:
-                labels = to_numpy(block.y)[to_numpy(weight) == 0]
-                unused = frozenset(labels.tolist())
+                unused = _unused_labels(block.y, weight)
         elif total > 0:
             y_mean, y_m2 = _target_moments(block.y, weight, total)
             binary = _binary(block.y[:TYPICAL_ROWS, ...]) and _binary(block.y)
@@ -336,6 +335,15 @@ def _sparse_moments(X: Any, weight: Array | None) -> tuple[Array, Array]:
     stored = np.bincount(X.indices, weights=s, minlength=d)
     m2 = np.bincount(X.indices, weights=s * (data - mean[X.indices]) ** 2, minlength=d)
     return mean, m2 + np.maximum(total - stored, 0.0) * mean * mean
+
+
+def _unused_labels(y: Any, weight: Any) -> frozenset[Any]:
+    """Those of rows of weight 0."""
+    if not is_device_array(y):
+        return frozenset(y[to_numpy(weight) == 0].tolist())
+    xp = namespace(y)
+    rows = xp.nonzero(alike(weight, y) == 0)[0]
+    return frozenset(to_numpy(xp.unique_values(take(y, rows))).tolist())
 
 
 def _count_labels(y: Any, weight: Any) -> dict[Any, float]:
