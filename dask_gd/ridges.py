@@ -135,7 +135,7 @@ def leave_one_out(
     rank = moments.n_used - fit_intercept  # of rows that span no more, unless some are alike
     spanned = 0 < rank <= len(order) and moments.n_used == moments.n_rows
     smallest = len(order) * np.finfo(float).eps * float(found.values.max(initial=0.0))
-    spanned = spanned and float(found.values[order[rank - 1]]) > smallest
+    spanned = spanned and bool(found.values[order[rank - 1]] > smallest)
     if spanned:
         order = order[:rank]
     return LeaveOneOutKernel(
