@@ -156,7 +156,7 @@ def minimising_with_kinks(
             else:
                 (value,), _ = yield from values_at(objective, [start], fit.penalty)
                 (lower,), _ = yield from values_at(smooth, [start], fit.penalty)
-                gap = (value - lower) / max(abs(value), np.finfo(float).tiny)
+                gap = float((value - lower) / max(abs(value), np.finfo(float).tiny))
                 if gap <= target or iterations >= fit.max_iter:
                     break
     message = "converged"
@@ -204,7 +204,7 @@ def _solve_program(
             if value < best_value or np.isinf(band):
                 best, best_value = (coef, intercept), value
             size = max(abs(best_value), typical, np.finfo(float).tiny)
-            gap = max(best_value - lower, 0.0) / size
+            gap = float(max(best_value - lower, 0.0) / size)
         record = (best_value, float(np.sqrt(gap)), 1.0, *cost)
         for name, number in zip(HISTORY, record, strict=True):
             history[name].append(number)

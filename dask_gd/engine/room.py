@@ -73,7 +73,7 @@ class Room:
         """Keep a block to which ``done`` transforms were applied, if there is room for it."""
         with self._lock:
             streaming = IN_FLIGHT * self.threads * self.largest
-            if self.kept + block.nbytes <= self.keep and process_bytes() + streaming <= self.keep_until:
+            if 0 < self.keep >= self.kept + block.nbytes and process_bytes() + streaming <= self.keep_until:
                 self.kept += block.nbytes
                 self._blocks[index] = done, block
 
