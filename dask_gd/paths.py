@@ -35,19 +35,25 @@ class Path(NamedTuple):
 
 
 def regularisation_path(
-    objective: Objective, penalties: Sequence[ElasticNet], engine: Engine | None = None, *, gradients: bool = True
+    objective: Objective,
+    penalties: Sequence[ElasticNet],
+    engine: Engine | None = None,
+    *,
+    gradients: bool = True,
+    stacked: ElasticNet | None = None,
 ) -> Path:
     """The minimum for each of the penalties, which come from strong to weak; ``objective`` knows its squares.
 
     ``engine``: of the objective's rows, for exact gradients where the sums are too coarse; None: never. ``gradients``
-    False: losses and gradients are not wanted.
+    False: losses and gradients are not wanted. ``stacked``: all penalties as one, from :func:`stack`.
     """
+    stacked = stack(penalties) if stacked is None else stacked
     coordinates = objective.standardised
     model = Model(ElasticNet(), coordinates, objective.expansion)  # the loss alone
     start = objective.to_theta(*objective.start(), coordinates)
     answer = _known(objective, Query(start[None], HESSIAN), model)
     hess = answer.hess[0]
-    thetas = _minima(objective, penalties, start, answer.grad[0], hess)
+    thetas = _minima(objective, stacked, start, answer.grad[0], hess)
     models = [model] * len(penalties)
     if engine is not None:
         losses = _known(objective, Query(thetas, GRADIENT), model).value
@@ -58,10 +64,10 @@ def regularisation_path(
             models = [objective.refined(*exact) for exact in zip(queries, answers, models, strict=True)]
             for i, (theta, exact) in enumerate(zip(thetas, models, strict=True)):
                 grad = _known(objective, Query(theta[None], GRADIENT), exact).grad[0]
-                thetas[i] = _minima(objective, [penalties[i]], theta, grad, hess)[0]
+                thetas[i] = _minima(objective, stack([penalties[i]]), theta, grad, hess)[0]
     found = [objective.to_model(theta, coordinates) for theta in thetas]
     coefs, intercepts = np.stack([w[0] for w, _ in found]), np.array([b[0] for _, b in found])
-    exact_coefs = _stacked(penalties).snap(coefs)
+    exact_coefs = stacked.snap(coefs)
     intercepts = intercepts + (coefs - exact_coefs) @ coordinates.center
     if not gradients:
         return Path(exact_coefs, intercepts, np.zeros(0), np.zeros((0, 0)))
@@ -89,7 +95,7 @@ def _known(objective: Objective, query: Query, model: Model) -> Any:
     return answer
 
 
-def _stacked(penalties: Sequence[ElasticNet]) -> ElasticNet:
+def stack(penalties: Sequence[ElasticNet]) -> ElasticNet:
     """All of them as one, of coefficients (n, d)."""
     d = max((np.size(part) for p in penalties for part in (p.l1, p.l2, p.center, p.lower, p.upper)), default=1)
 
@@ -102,18 +108,18 @@ def _stacked(penalties: Sequence[ElasticNet]) -> ElasticNet:
     return ElasticNet(*parts)
 
 
-def _minima(objective: Objective, penalties: Sequence[ElasticNet], theta: Array, grad: Array, hess: Array) -> Array:
+def _minima(objective: Objective, stacked: ElasticNet, theta: Array, grad: Array, hess: Array) -> Array:
     """(n, p) the minimisers of a quadratic and each penalty; ``grad`` at θ and ``hess`` are those of the loss alone."""
     free = objective.free[0]
-    scaled = _stacked(penalties).scaled(1 / objective.standardised.scale)
+    scaled = stacked.scaled(1 / objective.standardised.scale)
 
     def in_theta(part: Any, of_intercept: float) -> Array:
-        full = np.full((len(penalties), len(free)), of_intercept)
+        full = np.full((len(np.asarray(stacked.l1)), len(free)), of_intercept)
         full[:, :-1] = part
         return np.ascontiguousarray(full[:, free])
 
     l2 = in_theta(scaled.l2, 0.0)
-    if all(penalty.smooth for penalty in penalties):
+    if stacked.smooth:
         kink = in_theta(scaled.center, 0.0)
         found = [
             theta - factorise(hess + np.diag(curvature), RANK_TOL).solve(grad + curvature * (theta - center))
@@ -151,13 +157,14 @@ def with_squares(objective: Objective, squares: Squares) -> Objective:
 
 def held_out_errors(objective: Objective, penalties: Sequence[ElasticNet], folds: FoldSums) -> Array:
     """(penalties, folds) mean squared errors of each fold, whose squares are given, under the path of all others."""
-    errors = np.full((len(penalties), len(folds.parts)), np.nan)
+    errors, stacked = np.full((len(penalties), len(folds.parts)), np.nan), stack(penalties)
     for number, test in enumerate(folds.parts):
         train = folds.without(number)
         if test is None or train is None or test.weight <= 0 or train.weight <= 0:
             raise ValueError(f"Fold {number} has no row of positive weight, or all of them: use fewer folds.")
         fitted = with_squares(objective, train)
-        path = regularisation_path(fitted, penalties, gradients=False)  # sweeps are over all rows: no exact gradients
+        # Sweeps are over all rows: no exact gradients.
+        path = regularisation_path(fitted, penalties, gradients=False, stacked=stacked)
         known = with_squares(objective, test).expansion
         assert known is not None
         W = path.coefs[:, None]
