@@ -315,8 +315,14 @@ def dask_blocks(
     chunks = {name: list(flatten(v.__dask_keys__())) for name, v in {"X": X, **given}.items()}
     width = X.numblocks[1]
 
+    # Numbers of folds are made by the tasks that make the blocks: for so little a task of its own costs a round.
+    made = given["fold"].__dask_graph__() if "fold" in given else {}
+
     def piece(name: str, i: int) -> Any:
-        return chunks[name][i] if name in chunks else None
+        if name not in chunks:
+            return None
+        key = chunks[name][i]
+        return made[key] if name == "fold" and key not in held and key in made else key
 
     name = f"block-{uuid.uuid4().hex[:10]}"
     calls = {
