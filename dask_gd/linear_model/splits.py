@@ -87,6 +87,10 @@ class SplitOutcome(NamedTuple):
     n_sweeps: int
 
 
+def choose_none(scored: Scored) -> None:
+    """No problem is fitted to all rows."""
+
+
 def solve_splits(
     engine: Engine, *, search: SplitProblems, n_features: int, callbacks: tuple[Callback, ...] = ()
 ) -> SplitOutcome:
@@ -295,10 +299,10 @@ def _landmarks(
     """The sums of the loss and its derivatives over the training rows of each split, at one point."""
     folds = [fold for fold in range(search.n_folds) if isinstance(data.firsts[fold], First)]
     if problem.class_weight is None:  # sums of folds add up
-        sums = engine.sweep(FoldKernel(_at(data, problem, EVERYTHING, result), search.n_folds))
+        sums = engine.sweep(FoldKernel(_at(data, problem, EVERYTHING, result), search.n_parts))
         return {fold: sums.without(fold).parts[0] for fold in folds}
     jobs = [SplitJob(_asking(_at(data, problem, fold, result)), fold) for fold in folds]
-    found = run_in_lockstep(jobs, engine, search.n_folds)
+    found = run_in_lockstep(jobs, engine, search.n_parts)
     return {fold: sums.parts[0] for fold, sums in zip(folds, found, strict=True)}
 
 

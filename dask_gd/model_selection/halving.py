@@ -18,7 +18,7 @@ from ..callbacks import PrintReports, watching
 from ..engine import open_engine
 from ..linear_model.fit import check_data, keep_outcome
 from ..linear_model.rungs import Leg, Rungs, keep_budgeted
-from ..linear_model.splits import Scored, SharedLabelsError, SplitProblems
+from ..linear_model.splits import Scored, SharedLabelsError, SplitProblems, choose_none
 from ..protocol import Engine
 from .search import NAMED, Shared, SharedSweeps, candidate_of, judged_model, out_of, warn_of_failures, warn_of_refusals
 
@@ -51,7 +51,7 @@ class SharedRungs(SharedSweeps):
         options = {
             "n_folds": shared.n_folds,
             "n_metrics": 1,
-            "choose": _choose_none,
+            "choose": choose_none,
             "train_scores": self.return_train_score,  # type: ignore[attr-defined]
             "weighted_scores": weighted,
             "squares_tell": offset is None and weighted == (sample_weight is not None),
@@ -208,10 +208,6 @@ def _targets(shared: Shared) -> str:
     if candidate.problem is None:
         raise _UnlikeError
     return candidate.problem.targets
-
-
-def _choose_none(scored: Any) -> None:
-    return None
 
 
 class HalvingGridSearchCV(SharedRungs, sklearn_search.HalvingGridSearchCV):

@@ -21,7 +21,7 @@ from ..linear_model.base import LinearModel
 from ..linear_model.fit import Outcome, check_data
 from ..linear_model.params import check_boolean, check_integer
 from ..linear_model.rungs import Leg, Rungs, keep_budgeted, some_of
-from ..linear_model.splits import SharedLabelsError, SplitProblems
+from ..linear_model.splits import SharedLabelsError, SplitProblems, choose_none
 from ..protocol import Array, Callback, Engine
 from .brackets import Race, Standing, brackets_of, latest, winner
 from .epochwise import Learners, classes_of, learn, split_rows
@@ -274,7 +274,7 @@ class HyperbandSearchCV(RandomizedSearchCV):
             1,
             1,
             partial(judged_model, estimators, judges, first.n_features_in_),
-            _choose_none,
+            choose_none,
             weighted_scores=weighted,
             squares_tell=offset is None and weighted == (sample_weight is not None),
             sign=judges[0].sign,
@@ -477,7 +477,3 @@ def _metadata(brackets: Any) -> dict[str, Any]:
         "partial_fit_calls": sum(b["partial_fit_calls"] for b in found),
         "brackets": sorted(found, key=lambda b: b["bracket"]),
     }
-
-
-def _choose_none(scored: Any) -> None:
-    return None

@@ -14,7 +14,7 @@ from ..linear_model.folds import fold_numbers_of
 from ..linear_model.logistic import LinearClassifierBase, LogisticRegression
 from ..linear_model.params import check_boolean
 from ..linear_model.predict import ProbabilityMixin
-from ..linear_model.splits import Scored, SharedLabelsError, SplitProblems
+from ..linear_model.splits import Scored, SharedLabelsError, SplitProblems, choose_none
 from ..linear_model.start import CONSTANT_MODEL, Start
 from ..protocol import Array
 from .scoring import Judge, judges_of
@@ -149,7 +149,7 @@ class LogisticRegressionCV(ProbabilityMixin, LinearClassifierBase):
                 n_folds,
                 1,
                 partial(judged_model, candidates, judges, self.n_features_in_),
-                partial(_choose, judges[0].sign) if self.refit else _choose_none,
+                partial(_choose, judges[0].sign) if self.refit else choose_none,
                 weighted_scores=sample_weight is not None,
                 balance_all=True,
                 sign=judges[0].sign,
@@ -240,7 +240,3 @@ class LogisticRegressionCV(ProbabilityMixin, LinearClassifierBase):
 def _choose(sign: int, scored: Scored) -> int:
     """The problem of the highest sum of scores."""
     return int(np.argmax(sign * scored.test_scores[:, :, 0].sum(axis=1)))
-
-
-def _choose_none(scored: Scored) -> None:
-    return None
