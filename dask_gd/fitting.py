@@ -45,6 +45,7 @@ OUT_OF_BOUNDS = "the objective diverged: lower eta0, scale the columns, or use l
 REFINEMENTS = 4
 ROUGH = 1e-5  # a relative gradient at which an ill-conditioned expansion has told what it knows
 REFINED = 1e-5  # a relative gradient so small before the last refinement is far below rounding after it
+MISJUDGED = 10.0  # times the share of the norm that a step is thought to leave
 FLAT = 1e-12  # a relative difference of objectives that is rounding
 
 HISTORY = ("objective", "grad_norm", "step", "seconds", "rows", "bytes", "tasks")
@@ -88,6 +89,7 @@ class _Running:
     history: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in HISTORY})
     converged: bool = False
     separated: bool = False
+    norm_before: float = np.inf  # at the state before the present one
     first_norm: float = np.inf  # at the start, or where it last went on from an exact gradient
     refinements: int = 0
     refined: bool = False  # an exact gradient has confirmed the solution
@@ -132,7 +134,7 @@ def minimising(
             )
         run = _Running(number, fit, solver, model, solver.init(theta))
         if fit.pause is not None:
-            run.state, run.began, run.scale, run.iteration = fit.pause
+            run.state, run.began, run.scale, run.iteration, run.norm_before = fit.pause
             run.conversation = solver.step(run.state)
         running.append(run)
     for run in running:
@@ -257,7 +259,7 @@ def _judge(
     norm = float(np.sqrt(decrement / run.scale))
     tol = objective.statistical_tol(run.solver, state.value, run.scale) if fit.statistical else fit.tol
     if first:
-        run.first_norm = norm
+        run.first_norm, run.norm_before = norm, np.inf
     if tol is not None and not run.refinements and objective.coarse(state.value, run.model):
         tol = max(tol, ROUGH)  # sums of products hold no more digits; a refinement follows
     stalled = state.step == 0.0
@@ -269,7 +271,7 @@ def _judge(
             "the classes are perfectly separated, so that without a penalty no minimum exists and the coefficients "
             "grow for ever: use a penalty (C below infinity, alpha above 0)"
         )
-    elif tol is not None and norm <= max(tol, PRECISION[dtype]):
+    elif tol is not None and (norm <= max(tol, PRECISION[dtype]) or _closes(run, norm, tol, PRECISION[dtype])):
         run.converged, run.message = True, "converged"
     elif stalled:
         run.converged = norm <= STALLED[dtype]
@@ -278,7 +280,15 @@ def _judge(
         )
     elif run.iteration >= fit.max_iter:
         _exhaust(run, tol)
+    run.norm_before = norm
     _report(run, norm, tol, callbacks, n_fits, first=first)
+
+
+def _closes(run: _Running, norm: float, tol: float, precision: float) -> bool:
+    """Whether a last step that is computed already and costs no sweep ends below the precision of the data, even if it
+    leaves ten times the share of the norm that the step before left. Finer tolerances are measured, not foretold."""
+    share = norm / run.norm_before if 0 < run.norm_before < np.inf else 1.0
+    return run.solver.certified and tol < precision and MISJUDGED * norm * min(share, 1.0) <= precision
 
 
 def _exhaust(run: _Running, tol: float | None) -> None:
@@ -340,7 +350,9 @@ def _result(run: _Running, objective: Objective) -> Job:
         run.separated,
         state if hasattr(state, "finished") else None,
         # After a refinement the state alone does not tell how to go on.
-        None if run.began is None or run.refinements else Pause(state, run.began, run.scale, run.iteration),
+        None
+        if run.began is None or run.refinements
+        else Pause(state, run.began, run.scale, run.iteration, run.norm_before),
         run.exhausted,
     )
 

@@ -23,6 +23,7 @@ from .protocol import (
     DIAGONAL,
     EXPECTED,
     GRADIENT,
+    HESSIAN,
     VALUE,
     Answer,
     Array,
@@ -191,13 +192,17 @@ class Objective:
 
     def _split(self, theta: Array) -> tuple[Array, Array]:
         """(t, p) -> scaled coefficients (t, k, d) and shifted intercepts (t, k); what is not free is 0."""
-        parts = np.zeros((len(theta), *self.free.shape))
-        parts[:, self.free] = theta
+        if theta.shape[1] == self.free.size:
+            parts = theta.reshape(len(theta), *self.free.shape)
+        else:
+            parts = np.zeros((len(theta), *self.free.shape))
+            parts[:, self.free] = theta
         return parts[..., :-1], parts[..., -1]
 
     def _join(self, w: Array, b: Array) -> Array:
         """The inverse of :meth:`_split`."""
-        return np.concatenate([w, b[..., None]], axis=-1)[:, self.free]
+        joined = np.concatenate([w, b[..., None]], axis=-1)
+        return joined.reshape(len(joined), -1) if self.free.all() else joined[:, self.free]
 
     def to_theta(self, coef: Array, intercept: Array, coordinates: Coordinates) -> Array:
         """Coefficients (k, d) and intercepts (k,) in original units -> θ (p,)."""
@@ -247,7 +252,8 @@ class Objective:
         if "sample" in query.want and model.expansion is None:
             if self.landmark is not None:
                 answer = self._answer(self.landmark.sums, query, model, self.origin)
-                return answer._replace(hess_diag=np.stack([self._even(np.diag(hess)) for hess in answer.hess]))
+                diagonals = np.stack([self._even(np.diag(hess)) for hess in answer.hess])
+                return answer._replace(hess_diag=diagonals, fixed=True)
             if self.sample is None:
                 raise ValueError("This solver needs a row sample, and none was drawn.")
             rows = self.of_weight(self.sample)
@@ -268,7 +274,9 @@ class Objective:
 
     def _at_landmark(self, query: Query, model: Model) -> Answer | None:
         """The answer, if the one point asked about is the landmark and no more is wanted than is known there."""
-        if self.landmark is None or len(query.theta) != 1 or query.rows is not None or query.want not in KNOWN:
+        if self.landmark is None or len(query.theta) != 1 or query.rows is not None:
+            return None
+        if query.want not in KNOWN and not (query.want == HESSIAN and self.loss.convex):
             return None
         coef, intercept, sums = self.landmark
         if not np.array_equal(self.to_theta(coef, intercept, model.coordinates), query.theta[0]):

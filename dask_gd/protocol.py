@@ -87,6 +87,7 @@ class Answer(NamedTuple):
     hess_diag: Array = np.zeros((0, 0))  # (t, p)
     hess_product: Array = np.zeros((0, 0))  # (t, p)
     walk: Any = ()  # a Walk, of an EPOCH, whose ``value`` is of the loss on the way and of the penalty at the end
+    fixed: bool = False  # the Hessian is of one point, whichever was asked about
 
 
 class State(Protocol):
@@ -348,6 +349,7 @@ class Pause(NamedTuple):
     began: float  # F at the start
     scale: float  # what the stopping rule relates to
     iteration: int
+    norm: float  # √(decrement / scale)
 
 
 class Result(NamedTuple):

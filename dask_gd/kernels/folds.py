@@ -6,6 +6,7 @@ the cache are sorted by fold.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,9 +19,13 @@ from ..protocol import Array, Block, Kernel
 from .moments import shape_problem
 from .rows import row_range, take_block
 
+RUN_ROWS = 1024  # of a fold that follow each other are worth a piece
 PIECE_ROWS = 4096  # of a fold at a time, on average, where folds lie among each other …
 PIECE_BYTES = 2**19  # … or as many as fit here
+KEPT_BYTES = 2**22  # of the memory that a thread keeps for copies of rows
 EVERYTHING = -1  # the test fold of a fit that trains on all rows
+
+_KEPT = threading.local()
 
 
 class FoldSums(NamedTuple):
@@ -71,32 +76,59 @@ class FoldKernel:
 
 
 def whole_folds(block: Block) -> Iterator[tuple[int, Block]]:
-    """All rows of each fold; where they follow each other they are not copied."""
+    """All rows of each fold, to be used before the next is asked for; where they follow each other they are not
+    copied."""
     borders = _borders(block)
     present = np.flatnonzero(np.bincount(block.fold))
     if len(borders) + 1 == len(present):
         yield from _runs(block, borders)
         return
     for number in present.tolist():
-        yield number, take_block(block, np.flatnonzero(block.fold == number))
+        yield number, _gathered(block, np.flatnonzero(block.fold == number))
 
 
 def fold_pieces(block: Block) -> Iterator[tuple[int, Block]]:
-    """Rows of one fold after the other, in pieces."""
-    n = block.n_rows
-    if n == 0:
-        return
-    borders = _borders(block)
-    if (len(borders) + 1) * PIECE_ROWS <= n or not len(borders):
-        yield from _runs(block, borders)
+    """Rows of one fold after the other, in pieces, each to be used before the next is asked for; long runs are not
+    copied."""
+    edges = np.concatenate([[0], _borders(block), [block.n_rows]])
+    start = 0
+    for run in np.flatnonzero(np.diff(edges) >= RUN_ROWS):
+        first, last = edges[run : run + 2].tolist()
+        yield from _sorted_pieces(block, start, first)
+        yield int(block.fold[first]), row_range(block, first, last)
+        start = last
+    yield from _sorted_pieces(block, start, block.n_rows)
+
+
+def _sorted_pieces(block: Block, start: int, stop: int) -> Iterator[tuple[int, Block]]:
+    """The pieces of some rows whose folds lie among each other."""
+    if start == stop:
         return
     row_bytes = max(block.X.shape[1] * numpy_dtype(block.X).itemsize, 1)
-    n_folds = int(np.max(block.fold)) + 1
+    n_folds = len(np.unique(block.fold[start:stop]))
     step = n_folds * max(min(PIECE_ROWS, PIECE_BYTES // row_bytes), 64)
-    for start in range(0, n, step):
-        rows = np.argsort(block.fold[start : start + step], kind="stable")
-        part = take_block(block, start + rows)._replace(fold=block.fold[start + rows])
+    for first in range(start, stop, step):
+        part = row_range(block, first, min(first + step, stop))
+        if len(_borders(part)):
+            rows = np.argsort(part.fold, kind="stable")
+            part = _gathered(part, rows)._replace(fold=part.fold[rows])
         yield from _runs(part, _borders(part))
+
+
+def _gathered(block: Block, rows: Array) -> Block:
+    """Some rows, those of a dense X in memory that the thread keeps for this: under a nanny a fresh copy is fresh
+    memory each time, at the price of the arithmetic."""
+    X = block.X
+    size = len(rows) * X.shape[1]
+    if not isinstance(X, np.ndarray) or size * X.itemsize > KEPT_BYTES:
+        return take_block(block, rows)
+    kept = getattr(_KEPT, X.dtype.char, None)
+    if kept is None or len(kept) < size:
+        kept = np.empty(size, X.dtype)
+        setattr(_KEPT, X.dtype.char, kept)
+    out = kept[:size].reshape(len(rows), X.shape[1])
+    X.take(rows, axis=0, out=out, mode="clip")  # another mode would go through a copy
+    return take_block(block._replace(X=np.empty((block.n_rows, 0))), rows)._replace(X=out)
 
 
 def _borders(block: Block) -> Array:
@@ -105,6 +137,8 @@ def _borders(block: Block) -> Array:
 
 
 def _runs(block: Block, borders: Array) -> Iterator[tuple[int, Block]]:
+    if not block.n_rows:
+        return
     if not len(borders):
         yield int(block.fold[0]), block
         return

@@ -99,6 +99,7 @@ class Neighbour(NamedTuple):
 
     minimum: Landmark
     start: bool  # whether others had better start there
+    alone: bool = False  # the fit has its sweeps for itself, and may ask for Hessians of its own in them
 
 
 def fit_model(
@@ -265,7 +266,7 @@ def fitting(
     )
     constant = objective.pin_constant(penalty)
     name = plan.chosen.solver
-    if near:
+    if near and not neighbour.alone:  # type: ignore[union-attr]
         name = "preconditioned-lbfgs" if penalty.smooth else "prox-bfgs"
     check_solver(name, objective.free.size, loss, penalty)
     if name == "prox-newton" and penalty.smooth:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -108,7 +108,8 @@ def solve_splits(
     data = look(engine, search, n_features)
     watch.tell("first sweep")
     began = time.perf_counter()
-    fits, known = _fit_all(engine, search, data, watch)
+    neighbours, pilots = _neighbours(engine, search, data, watch)
+    fits = _fit_all(engine, search, data, neighbours, watch)
     scored = time.perf_counter()
     tests, trains, refusals = scores_of(engine, search, data, fits)
     watch.scored(search.sign * tests[:, :, 0])
@@ -118,22 +119,24 @@ def solve_splits(
     chosen = search.choose(found)
     refit = None
     if chosen is not None:
-        refit = known.get(chosen)
+        refit = pilots.get(chosen)
         if refit is None:
-            told = watch.callbacks_of_all("refit")
-            refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, told, None), engine)
+            told, near = watch.callbacks_of_all("refit"), neighbours.get((chosen, EVERYTHING))
+            refit = run_job(_fitting(data, search.problems[chosen], EVERYTHING, told, near), engine)
     watch.tell("done")
     return SplitOutcome(found, refit, time.perf_counter() - chosen_at, engine.n_sweeps - before)
 
 
-class _Data(NamedTuple):
+@dataclass(frozen=True)
+class _Data:
     """What the first sweep told."""
 
     extent: Any
     folds: FoldSums  # of First
-    firsts: dict[int, First | Exception]  # of the training rows of each split, and of all rows
-    classes: Array | None
-    balance: dict[Any, float] | None  # class weights that balance all rows, where they are for every split
+    firsts: dict[int, First | Exception]  # of the training rows of each split, and of all rows; without samples
+    classes: Array | None = None
+    balance: dict[Any, float] | None = None  # class weights that balance all rows, where they are for every split
+    balanced: dict[Any, tuple[First, Array | None]] = field(default_factory=dict)  # what was asked for so far
 
     @property
     def fits_at_once(self) -> int:
@@ -150,14 +153,15 @@ def look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
     looks = looking(search.problems, n_features, extent)
     kernel = next(looks)
     folds = engine.sweep(FoldKernel(kernel, search.n_parts))
-    whole = folds.without(EVERYTHING)
+    bare = FoldSums(tuple(None if part is None else part._replace(sample=None) for part in folds.parts))
+    whole = bare.without(EVERYTHING)
     try:
         looks.send((whole, engine.cost))
     except StopIteration as stop:
         whole, labels = stop.value
     firsts: dict[int, First | Exception] = {}
     for fold in (*range(search.n_folds), EVERYTHING):
-        first = folds.without(fold)
+        first = bare.without(fold)
         if first is None or first.moments.n_rows == 0 or first.moments.weight <= 0:
             firsts[fold] = ValueError(f"The training part of split {fold} has no row of positive weight.")
             continue
@@ -170,7 +174,7 @@ def look(engine: Engine, search: SplitProblems, n_features: int) -> _Data:
             raise SharedLabelsError("Rows of weight 0 have labels of their own.")
         engine.replace(labels)
     if labels is None:
-        return _Data(extent, folds, firsts, None, None)
+        return _Data(extent, folds, firsts)
     balance = None
     if search.balance_all:
         weights = class_balance(whole.moments, labels.classes, "balanced")[1]
@@ -188,7 +192,7 @@ def split_job(
 def _fitting(
     data: _Data, problem: Problem, fold: int, callbacks: tuple[Callback, ...], neighbour: Any, **leg: Any
 ) -> Job:
-    first, weights = _balanced(data, problem, fold)
+    first, weights = _balanced(data, problem, fold, sample=neighbour is None)
     return (
         yield from fitting(
             problem, data.extent, first, data.classes, callbacks, class_weight=weights, neighbour=neighbour, **leg
@@ -196,32 +200,41 @@ def _fitting(
     )
 
 
-def _balanced(data: _Data, problem: Problem, fold: int) -> tuple[First, Array | None]:
-    """What is known of the rows of a split under the class weights of a problem."""
+def _balanced(data: _Data, problem: Problem, fold: int, *, sample: bool = False) -> tuple[First, Array | None]:
+    """What is known of the rows of a split under the class weights of a problem, and on request a sample of them."""
+    key = fold, repr(problem.class_weight), sample
+    if key not in data.balanced:
+        data.balanced[key] = _weigh(data, problem.class_weight, fold, sample=sample)
+    return data.balanced[key]
+
+
+def _weigh(data: _Data, class_weight: Any, fold: int, *, sample: bool) -> tuple[First, Array | None]:
     first = data.firsts[fold]
     if isinstance(first, Exception):
         raise first
+    rows = data.folds.of("sample").without(fold) if sample else None
     if data.classes is None:
-        return first, None
-    class_weight = problem.class_weight
+        return first._replace(sample=rows), None
     if data.balance is not None and isinstance(class_weight, str):
         class_weight = data.balance
     moments, weights = class_balance(first.moments, data.classes, class_weight)
-    sample = first.sample
-    if sample is not None:
-        labels = EncodeLabels(data.classes, weights)
-        sample = sample.encoded(labels)
-    return first._replace(moments=moments, sample=sample), weights
+    if rows is not None:
+        rows = rows.encoded(EncodeLabels(data.classes, weights))
+    return first._replace(moments=moments, sample=rows), weights
 
 
 def _fit_all(
-    engine: Engine, search: SplitProblems, data: _Data, watch: SearchWatch
-) -> tuple[list[list[Any]], dict[int, Outcome]]:
-    """(problems, folds) an Outcome, or the error that stopped it; and the problems that were solved for all rows."""
+    engine: Engine,
+    search: SplitProblems,
+    data: _Data,
+    neighbours: dict[tuple[int, int], Neighbour],
+    watch: SearchWatch,
+) -> list[list[Any]]:
+    """(problems, folds) an Outcome, or the error that stopped it."""
     problems, n_folds = search.problems, search.n_folds
     found: list[list[Any]] = [[None] * n_folds for _ in problems]
 
-    def run(numbers: Sequence[int], neighbours: dict[tuple[int, int], Neighbour]) -> None:
+    def run(numbers: Sequence[int]) -> None:
         places = [(number, fold) for number in numbers for fold in range(n_folds)]
         fits = [number * n_folds + fold for number, fold in places]
         jobs = [
@@ -232,11 +245,10 @@ def _fit_all(
         for (number, fold), outcome in zip(places, outcomes, strict=True):
             found[number][fold] = outcome
 
-    neighbours, pilots = _neighbours(engine, search, data, watch)
     at_once = max(data.fits_at_once // n_folds, 1)
     for start in range(0, len(problems), at_once):
-        run(range(start, min(start + at_once, len(problems))), neighbours)
-    return found, pilots
+        run(range(start, min(start + at_once, len(problems))))
+    return found
 
 
 def _pilots(problems: Sequence[Problem], data: _Data) -> dict[int, list[int]]:
@@ -285,7 +297,9 @@ def _neighbours(
             other = search.problems[number]
             zeros = not other.penalty.smooth and _strength(other) > _strength(problem)
             for fold, known in sums.items():
-                neighbours[number, fold] = Neighbour(Landmark(result.coef, result.intercept, known), not zeros)
+                if not (zeros and fold == EVERYTHING):  # a sample tells a better start
+                    minimum = Landmark(result.coef, result.intercept, known)
+                    neighbours[number, fold] = Neighbour(minimum, not zeros, fold == EVERYTHING)
     return neighbours, outcomes
 
 
@@ -296,8 +310,8 @@ def _strength(problem: Problem) -> float:
 def _landmarks(
     engine: Engine, search: SplitProblems, data: _Data, problem: Problem, result: Result
 ) -> dict[int, PointSums]:
-    """The sums of the loss and its derivatives over the training rows of each split, at one point."""
-    folds = [fold for fold in range(search.n_folds) if isinstance(data.firsts[fold], First)]
+    """The sums of the loss and its derivatives over the training rows of each split and over all rows, at one point."""
+    folds = [fold for fold, first in data.firsts.items() if isinstance(first, First)]
     if problem.class_weight is None:  # sums of folds add up
         sums = engine.sweep(FoldKernel(_at(data, problem, EVERYTHING, result), search.n_parts))
         return {fold: sums.without(fold).parts[0] for fold in folds}

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.linalg
+from scipy.linalg.lapack import dpotrs
 
 from ..protocol import EXPECTED, GRADIENT, HESSIAN, Answer, Array, Conversation, Query
 from .line_search import level_and_flatter, search, search_points, sufficient
@@ -30,7 +31,7 @@ class Factor(NamedTuple):
     def solve(self, rhs: Array) -> Array:
         """The solution of minimum norm."""
         if self.cholesky is not None:
-            return np.asarray(scipy.linalg.cho_solve((self.cholesky, True), rhs, check_finite=False))
+            return np.asarray(dpotrs(self.cholesky, rhs, lower=1)[0])
         return np.asarray(self.vectors @ ((self.vectors.T @ rhs) / self.values))
 
     def damped(self, rhs: Array, shares: Array) -> Array:

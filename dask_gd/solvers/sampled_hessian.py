@@ -44,7 +44,8 @@ def calibrated(theta: Array, answer: Answer) -> Conversation:
     known = sampled > 0
     ratio = np.where(known, exact / np.where(known, sampled, 1), 1.0)
     rare = (ratio > RARE) | (ratio < 1 / RARE)
-    calibration = Calibration(np.where(rare, np.sqrt(ratio), 1.0), np.where(known, 0.0, exact))
+    refreshes = REFRESHES if sample.fixed else 0
+    calibration = Calibration(np.where(rare, np.sqrt(ratio), 1.0), np.where(known, 0.0, exact), refreshes)
     return calibration.blend(sample.hess[0]), calibration
 
 
