@@ -136,6 +136,8 @@ class Objective:
     def pin_constant(self, penalty: Penalty) -> int:
         """Take the constant columns out of the fit, where the intercept does all that they could do: their
         coefficients are 0, if the penalty has its minimum there. Returns their number."""
+        if not self.constant.any():
+            return 0
         zero = np.zeros((self.n_outputs, self.n_features))
         pinned = self.constant & (penalty.prox(zero, 1.0) == 0).all(axis=0)
         self.free[:, :-1] &= ~pinned

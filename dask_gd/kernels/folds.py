@@ -6,7 +6,6 @@ the cache are sorted by fold.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,15 +16,12 @@ import numpy as np
 from ..arrays import numpy_dtype
 from ..protocol import Array, Block, Kernel
 from .moments import shape_problem
-from .rows import row_range, take_block
+from .rows import kept_memory, row_range, take_block
 
 RUN_ROWS = 1024  # of a fold that follow each other are worth a piece
 PIECE_ROWS = 4096  # of a fold at a time, on average, where folds lie among each other …
 PIECE_BYTES = 2**19  # … or as many as fit here
-KEPT_BYTES = 2**22  # of the memory that a thread keeps for copies of rows
 EVERYTHING = -1  # the test fold of a fit that trains on all rows
-
-_KEPT = threading.local()
 
 
 class FoldSums(NamedTuple):
@@ -116,17 +112,11 @@ def _sorted_pieces(block: Block, start: int, stop: int) -> Iterator[tuple[int, B
 
 
 def _gathered(block: Block, rows: Array) -> Block:
-    """Some rows, those of a dense X in memory that the thread keeps for this: under a nanny a fresh copy is fresh
-    memory each time, at the price of the arithmetic."""
+    """Some rows, those of a dense X in memory that the thread keeps for this."""
     X = block.X
-    size = len(rows) * X.shape[1]
-    if not isinstance(X, np.ndarray) or size * X.itemsize > KEPT_BYTES:
+    if not isinstance(X, np.ndarray):
         return take_block(block, rows)
-    kept = getattr(_KEPT, X.dtype.char, None)
-    if kept is None or len(kept) < size:
-        kept = np.empty(size, X.dtype)
-        setattr(_KEPT, X.dtype.char, kept)
-    out = kept[:size].reshape(len(rows), X.shape[1])
+    out = kept_memory("rows", (len(rows), X.shape[1]), X.dtype)
     X.take(rows, axis=0, out=out, mode="clip")  # another mode would go through a copy
     return take_block(block._replace(X=np.empty((block.n_rows, 0))), rows)._replace(X=out)
 

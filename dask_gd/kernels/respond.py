@@ -14,6 +14,12 @@ def as_they_are(eta: Any) -> Any:
     return eta
 
 
+def class_numbers_at(eta: Any) -> Any:
+    """The numbers of the most probable labels, as the margins have numbers."""
+    xp = namespace(eta)
+    return xp.astype(eta > 0 if eta.ndim == 1 else xp.argmax(eta, axis=1), eta.dtype)
+
+
 def labels_at(eta: Any, *, classes: Array) -> Any:
     """The most probable labels."""
     xp = namespace(eta)

@@ -15,7 +15,7 @@ from ..arrays import alike, is_device_array, numpy_dtype
 from ..protocol import Array, Block, Kernel, Points, PointSums, Sums
 from .folds import EVERYTHING, fold_pieces, plus
 from .loss import LossKernel
-from .rows import row_range, take_block
+from .rows import kept_memory, row_range, take_block
 
 MARGIN_BYTES = 48 * 1024  # of one output of one model; more would be fresh memory each time under a nanny
 CLASS_NUMBER = "class_number"  # the response of a metric that is content with the numbers of classes
@@ -200,14 +200,17 @@ class HeldOutKernel:
         if not models:
             return
         W = np.concatenate([model.coef for model in models]).astype(dtype)
-        eta = X @ alike(W.T.copy(), X)
+        if isinstance(X, np.ndarray):  # all margins of a model side by side
+            eta = np.matmul(W, X.T, out=kept_memory("margins", (len(W), len(X)), dtype))
+        else:
+            eta = (X @ alike(W.T.copy(), X)).T
         first = 0
         for model in models:
-            own = eta[:, first : first + len(model.coef)] + alike(model.intercept.astype(dtype), X)
+            own = eta[first : first + len(model.coef), ...] + alike(model.intercept.astype(dtype)[:, None], X)
             first += len(model.coef)
             if piece.offset is not None:
-                own = own + piece.offset[:, None]
-            yield own[:, 0] if len(model.coef) == 1 else own
+                own = own + piece.offset
+            yield own[0, ...] if len(model.coef) == 1 else own.T
 
     @property
     def _labels(self) -> bool:

@@ -216,6 +216,7 @@ def fitting(
     *,
     class_weight: Array | None = None,
     neighbour: Neighbour | None = None,
+    plan: Plan | None = None,
     pause: Pause | None = None,
     until: int | None = None,
 ) -> Job:
@@ -231,6 +232,8 @@ def fitting(
         Where the blocks' weights are not multiplied by it.
     neighbour : Neighbour, optional
         A fit to the same rows with another penalty.
+    plan : Plan, optional
+        Of such a problem with such data, where it is known.
     pause : Pause, optional
         Of the same fit, which stopped at a smaller number of iterations.
     until : int, optional
@@ -240,7 +243,8 @@ def fitting(
     n_features, dtype = len(moments.mean), np.dtype(moments.dtype)
     loss = problem.loss(np.size(moments.y_mean) if classes is None else len(classes))
     penalty = problem.penalty(moments)
-    plan = problem.plan("", seen(extent, moments), loss, penalty)
+    if plan is None:
+        plan = problem.plan("", seen(extent, moments), loss, penalty)
     sample = first.sample
     near = neighbour is not None and problem.solver == "auto" and not plan.squares
     if (plan.squares and first.squares is None) or (

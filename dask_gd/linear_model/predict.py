@@ -15,8 +15,8 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype
 from ..engine import StreamingEngine, device_block, float_dtype, is_dask, map_row_chunks, open_engine, row_count
 from ..exceptions import DataError
-from ..kernels import Accuracy, Explained, ScoreKernel
-from ..kernels.respond import as_they_are, labels_at, probabilities_of
+from ..kernels import CLASS_NUMBER, Accuracy, Explained, ScoreKernel
+from ..kernels.respond import as_they_are, class_numbers_at, labels_at, probabilities_of
 from ..losses import Loss, Squared
 from ..protocol import Array, Block
 from .fit import check_vector, frame_names, per_row
@@ -156,8 +156,9 @@ class LinearClassifierMixin(ClassifierMixin):
             return as_they_are
         if response == "predict_proba":
             return partial(probabilities_of, loss=self._fitted_loss())  # type: ignore[attr-defined]
-        classes = self.classes_ if response == "predict" else np.arange(len(self.classes_))
-        return partial(labels_at, classes=classes)
+        if response == CLASS_NUMBER:
+            return class_numbers_at
+        return partial(labels_at, classes=self.classes_)
 
     def predict(self, X: Any, offset: Any = None) -> Any:
         """The most probable label of each row.

@@ -18,13 +18,14 @@ from ..kernels import (
     FoldSums,
     HeldOutKernel,
     JudgedModel,
+    Moments,
     Squares,
     Unjudged,
 )
 from ..lockstep import SplitJob, run_in_lockstep
 from ..objective import Landmark, Model, Objective
 from ..penalties import ElasticNet
-from ..planner import samples_tell
+from ..planner import Plan, samples_tell
 from ..protocol import EXPECTED, Array, Callback, Engine, Job, Kernel, PointSums, Query, Result
 from .fit import Neighbour, Outcome, Problem, fitting, looking, seen
 from .labels import class_balance
@@ -136,7 +137,8 @@ class _Data:
     firsts: dict[int, First | Exception]  # of the training rows of each split, and of all rows; without samples
     classes: Array | None = None
     balance: dict[Any, float] | None = None  # class weights that balance all rows, where they are for every split
-    balanced: dict[Any, tuple[First, Array | None]] = field(default_factory=dict)  # what was asked for so far
+    balanced: dict[Any, tuple[First, Array | None]] = field(default_factory=dict)  # what was asked for so far …
+    plans: dict[Any, Plan] = field(default_factory=dict)  # … and planned
 
     @property
     def fits_at_once(self) -> int:
@@ -195,9 +197,27 @@ def _fitting(
     first, weights = _balanced(data, problem, fold, sample=neighbour is None)
     return (
         yield from fitting(
-            problem, data.extent, first, data.classes, callbacks, class_weight=weights, neighbour=neighbour, **leg
+            problem,
+            data.extent,
+            first,
+            data.classes,
+            callbacks,
+            class_weight=weights,
+            neighbour=neighbour,
+            plan=_plan(data, problem, fold, first.moments),
+            **leg,
         )
     )
+
+
+def _plan(data: _Data, problem: Problem, fold: int, moments: Moments) -> Plan:
+    """The plan of a fit, which is the same for all penalties of a kind."""
+    penalty = problem.penalty(moments)
+    alike = problem.loss, problem.solver, problem.max_iter, problem.precompute, penalty.smooth, penalty.l1_only
+    if (fold, alike) not in data.plans:
+        loss = problem.loss(np.size(moments.y_mean) if data.classes is None else len(data.classes))
+        data.plans[fold, alike] = problem.plan("", seen(data.extent, moments), loss, penalty)
+    return data.plans[fold, alike]
 
 
 def _balanced(data: _Data, problem: Problem, fold: int, *, sample: bool = False) -> tuple[First, Array | None]:
