@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..protocol import Array
-from .gram import add_tiles, fill, new_panel, padded
 from .jit import COMPILED, jit, numba
+from .panels import add_tiles, fill, new_panel, padded
 
 __all__ = ["column_sums", "products"]
 
@@ -47,7 +47,7 @@ def add_products(X: Array, Z: Array, root: Array, shift: Array, panel: Array, gr
             panel[last, r] = root[start + r] if root.shape[0] > 0 else 1.0
         fill(panel, 0, X, start, count, shift, panel[last])
         fill(panel, d, Z, start, count, shift, panel[last])
-        add_tiles(panel, gram)
+        add_tiles(panel, panel, gram, True)
 
 
 def add_columns(X: Array, weight: Array, shift: Array, first: Array, second: Array) -> None:

@@ -224,27 +224,26 @@ def rowwise(derivatives: Callable[..., Any]) -> Callable[..., None]:
         first: Array,
         second: Array,
     ) -> None:
-        """Of m margins a row, weighted: derivatives in ``first`` and, if it has rows, ``second`` (m, R); sums added to
-        ``value`` (t,) and ``slope`` (m,). The margins are ``eta`` (m, R) plus ``b``; row j of them has the targets
-        ``y[j % q]`` and belongs to point j t/m."""
+        """Of m margins a row, weighted: derivatives in ``first`` and ``second`` (m, R), sums added to ``value`` (t,)
+        and ``slope`` (m,). The margins are ``eta`` (m, R), written over, plus ``b``; row j of them has the targets
+        ``y[j % q]`` and belongs to point j t/m. A ``second`` that is not wanted has one row, written over for each j:
+        a store under a condition takes hundreds of cycles where it is not made and the memory was never touched."""
         m, n = eta.shape
         k = m // len(value)
-        curved = len(second) > 0
-        losses = np.empty(n, eta.dtype)
         for j in range(m):
             targets = y[j % len(y)]
+            curvature = second[min(j, len(second) - 1)]
             shift = same(weight[0], b[j])
             p, q = same(weight[0], parameters[0]), same(weight[0], parameters[1])
             for i in range(n):
                 v, g, c = derivatives(targets[i], eta[j, i] + shift, p, q)
-                losses[i] = weight[i] * v
+                eta[j, i] = weight[i] * v
                 first[j, i] = weight[i] * g
-                if curved:
-                    second[j, i] = weight[i] * c
+                curvature[i] = weight[i] * c
             # A loop of its own, or the float64 of the sums would halve the vectors above.
             total, rise = 0.0, 0.0
             for i in range(n):
-                total += losses[i]
+                total += eta[j, i]
                 rise += first[j, i]
             value[j // k] += total
             slope[j] += rise
@@ -266,7 +265,6 @@ def softmax(
     """The same for K margins a row together; ``second`` are the probabilities, unweighted."""
     m, n = eta.shape
     k = m // len(value)
-    curved = len(second) > 0
     top, total = np.empty(n, eta.dtype), np.empty(n, eta.dtype)
     for start in range(0, m, k):
         top[:] = eta[start] + same(top[0], b[start])
@@ -291,12 +289,12 @@ def softmax(
         value[start // k] += gathered
         for j in range(start, start + k):
             gathered, rise = 0.0, 0.0
+            share = second[min(j, len(second) - 1)]
             for i in range(n):
                 p = first[j, i] * total[i]
                 own = same(p, 1.0) if y[0, i] == j - start else same(p, 0.0)
                 gathered -= own * weight[i] * eta[j, i]
-                if curved:
-                    second[j, i] = p
+                share[i] = p
                 p = (p - own) * weight[i]
                 rise += p
                 first[j, i] = p

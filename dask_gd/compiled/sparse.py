@@ -348,9 +348,7 @@ def add_csr_sums(
             np.ones(rows),
             np.empty((wide, rows)),
             np.zeros((max(sum_w.shape[1], m), rows)),  # columns that only fill up stay 0
-            np.zeros((max(sum_ww.shape[1], m), rows))[
-                : None if order > 1 or len(curvature) else 0
-            ],  # see dense.scratch
+            np.zeros((max(sum_ww.shape[1], m) if order > 1 or len(curvature) else 1, rows)),
         )
         found = (y, s, eta, value, grad_b, curved_b, factors, second, sum_w, sum_ww, curvature)
         loss = (twin.function, twin.parameters, twin.signed, classes, twin.rank_one, order)

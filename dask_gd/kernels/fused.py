@@ -14,10 +14,12 @@ from scipy.sparse import issparse
 from ..losses import Loss
 from ..protocol import DIAGONAL, GRADIENT, PRODUCT, VALUE, Array, Block, Points, PointSums
 from .fused_csr import fused_csr_sums
-from .rows import row_slices
+from .rows import kept_memory, row_slices
 
 NOTHING = np.zeros(0)
 NO_GRAMS, NO_PANEL = np.zeros((0, 0, 0)), np.zeros((0, 0))
+TURNED_ROWS = 208  # at a time: enough to hide the sums at the end of a tile, few enough for the first cache
+VECTOR = 16  # numbers in a line of the cache
 TILED = 512  # columns up to which products of columns are summed in registers; beyond, BLAS cuts its work better
 
 
@@ -68,7 +70,7 @@ class _PointSums:
 
     def __init__(self, loss: Loss, twin: Any, points: Points, dtype: np.dtype, margins: np.dtype) -> None:
         t, k, d = points.W.shape
-        from ..compiled.gram import new_panel, padded
+        from ..compiled.panels import TURNED, new_panel, padded
 
         self.shape = (t, k, d)
         self.columns = t * k * (3 if points.want in (VALUE, GRADIENT) else 5)
@@ -81,6 +83,10 @@ class _PointSums:
         self.margins = margins
         self.W = np.array(points.W.reshape(t * k, d), dtype=dtype, order="C")
         self.b = np.array(points.b.reshape(t * k), dtype=np.float64)
+        self.turned = t * k >= TURNED and d < TILED and not self.tiled
+        if self.turned:
+            self.W_turned = np.zeros((padded(t * k), padded(d)), dtype)
+            self.W_turned[: t * k, :d] = self.W
         self.value = np.zeros(t)
         self.grad_w, self.grad_b = np.zeros((t * k, d)), np.zeros(t * k)
         if points.direction is not None:
@@ -103,7 +109,7 @@ class _PointSums:
 
     def add_all(self, X: Array, y: Array, weight: Array, offset: Array) -> None:
         """Add value, gradient and what there is of a Hessian, over all rows of X."""
-        from ..compiled.dense import adder, scratch
+        from ..compiled.dense import adder
 
         k, twin, n = self.shape[1], self.twin, len(X)
         add = adder(X, y)
@@ -111,6 +117,10 @@ class _PointSums:
         if self.tiled:  # in whole panels
             width = self.panel.shape[1]
             rows = max(rows // width, 1) * width if n >= width else n
+        elif self.turned:
+            rows = min(next(iter(row_slices(X, len(self.W)))).stop, n, TURNED_ROWS)
+            rows = max(rows // VECTOR, 1) * VECTOR if n >= VECTOR else n
+        targets = k if twin.one_vs_rest else y.shape[1]
         for some, size in ((slice(0, n // rows * rows), rows), (slice(n // rows * rows, n), n % rows)):
             if some.start == some.stop:
                 continue
@@ -119,7 +129,7 @@ class _PointSums:
                 y[some],
                 weight[some] if len(weight) else weight,
                 offset[some] if len(offset) else offset,
-                self.W,
+                self.W_turned if self.turned else self.W,
                 self.b,
                 twin.function,
                 twin.parameters,
@@ -135,8 +145,19 @@ class _PointSums:
                 self.panel if self.tiled else NO_PANEL.astype(self.W.dtype),
                 self.diagonal,
                 self.curvature,
-                scratch(len(self.W), size, self.margins, wanted=self.tiled or len(self.curvature) > 0),
+                *self._workspace(targets, size),
             )
+
+    def _workspace(self, targets: int, rows: int) -> tuple[Array, Array, Array, Array]:
+        """Memory for the compiled loop: second derivatives, rows turned over, products, and the targets and slopes."""
+        m, d = self.W_turned.shape if self.turned else self.W.shape
+        curved = self.tiled or len(self.curvature) > 0
+        second = kept_memory("second", (m if curved else 1, rows), self.margins)
+        panel = kept_memory("turned", (max(d, 1), rows), self.W.dtype)
+        panel[self.W.shape[1] :] = 0
+        products = kept_memory("products", (m, rows), self.W.dtype)
+        work = kept_memory("work", (m + targets + 1, rows), self.margins)
+        return second, panel if self.turned else panel[:0], products, work
 
     def add_curved(self, A: Array, y: Array, weight: Array, offset: Array) -> None:
         """Add value, gradient and what else there is of second derivatives over a slice of rows."""
