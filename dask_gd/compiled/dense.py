@@ -11,12 +11,12 @@ import numpy as np
 
 from ..protocol import Array
 from .jit import COMPILED, EXACT, jit, numba
-from .panels import add_tiles, combine, fill, turn
+from .panels import add_tiles, fill
 from .pointwise import signature
 
-__all__ = ["FEW", "adder", "scale_rows"]
+__all__ = ["FEW", "adder", "either", "read_only", "scale_rows"]
 
-FEW = 8  # models up to which BLAS's products with one vector each beat one with a narrow matrix
+FEW = 8  # models up to which products with one vector each beat one with a narrow matrix
 
 
 def either(array: Array, other: Array) -> Array:
@@ -59,56 +59,43 @@ def add_sums(
     diagonal: Array,
     curvature: Array,
     second: Array,
-    turned: Array,
-    product: Array,
-    work: Array,
 ) -> None:
     """Add to ``value`` (t,), ``grad_w`` (m, d), ``grad_b`` (m,) and, unless empty, ``grams`` the sums over all rows.
 
     ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p;
     the ``panel`` (p, any), zero beyond a, is written over. Unless empty, ``diagonal`` (2, m, d) are Σ ℓ″ x² and
-    Σ ℓ″ x, and ``curvature`` (m,) Σ ℓ″; ``rank_one``: of the softmax, second derivative p (1 - p).
-
-    Written over are ``second``, (m, rows) where second derivatives are wanted and else (1, rows), ``product`` (s, rows)
-    and ``work`` (s + q + 1, rows), s at least m, and, unless empty, ``turned`` (p, rows) by the rows turned over.
+    Σ ℓ″ x, and ``curvature`` (m,) Σ ℓ″; ``rank_one``: of the softmax, second derivative p (1 - p). ``second``,
+    (m, rows) where second derivatives are wanted and else (1, rows), is written over.
 
     X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,). They are worked on by ``rows``, a divisor
     of n. With ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses
     that of Y, sums float64.
     """
     n, d = X.shape
-    m = len(b)
+    m = len(W)
     q = classes if classes else Y.shape[1]
     weighted, shifted = len(weight) > 0, len(offset) > 0
-    one, zero = Y.dtype.type(1), Y.dtype.type(0)
-    s = len(product)
-    margins = product[:m]
-    eta = either(margins, np.empty((m, rows), Y.dtype))
-    first = work[:m]
-    work[m:s] = zero
-    y = work[s : s + q]
-    weights = work[s + q]
-    weights[:] = one
+    product = np.empty((m, rows), X.dtype)
+    eta = either(product, np.empty((m, rows), Y.dtype))
+    first = np.empty((m, rows), Y.dtype)
+    y = np.empty((q, rows), Y.dtype)
+    weights = np.ones(rows, Y.dtype)
     curved = len(grams) > 0
     root = np.empty(rows, X.dtype)
     shift = np.zeros(grams.shape[1], X.dtype)
     part = np.empty((m, d), X.dtype)
-    turning = len(turned) > 0
-    sums = np.zeros((s if turning else 0, len(turned)))
+    one, zero = Y.dtype.type(1), Y.dtype.type(0)
     for start in range(0, n, rows):
         A = X[start : start + rows]
-        if turning:
-            turn(turned, 0, X, start, rows)
-            combine(W, turned, product)
-        elif m <= FEW:
+        if m <= FEW:
             for j in range(m):
-                np.dot(A, W[j], margins[j])
+                np.dot(A, W[j], product[j])
         else:
-            np.dot(W, A.T, margins)
+            np.dot(W, A.T, product)
         if X.itemsize != Y.itemsize or shifted:
             for j in range(m):
                 for i in range(rows):
-                    eta[j, i] = margins[j, i]
+                    eta[j, i] = product[j, i]
                 if shifted:
                     for i in range(rows):
                         eta[j, i] += offset[start + i]
@@ -124,23 +111,19 @@ def add_sums(
         pointwise(y, eta, b, weights, parameters, value, grad_b, first, second)
         if not gradient:
             continue
-        slope = either(first, margins)
+        slope = either(first, product)
         if X.itemsize != Y.itemsize:
             for j in range(m):
                 for i in range(rows):
                     slope[j, i] = first[j, i]
-        if turning:
-            add_tiles(either(work, product)[:s], turned, sums, False)
-        elif m <= FEW:
+        if m <= FEW:
             for j in range(m):
                 np.dot(slope[j], A, part[j])
-                for i in range(d):
-                    grad_w[j, i] += part[j, i]
         else:
             np.dot(slope, A, part)
-            for j in range(m):
-                for i in range(d):
-                    grad_w[j, i] += part[j, i]
+        for j in range(m):
+            for i in range(d):
+                grad_w[j, i] += part[j, i]
         for j in range(len(curvature)):
             total = 0.0
             for i in range(rows):
@@ -171,10 +154,6 @@ def add_sums(
                     panel[d, i] = root[begin + i]
                 fill(panel, 0, A, begin, count, shift, root[begin:])
                 add_tiles(panel, panel, grams[j], True)
-    if turning:
-        for j in range(m):
-            for i in range(d):
-                grad_w[j, i] += sums[j, i]
 
 
 def scale(X: Array, factor: Array, out: Array) -> None:
@@ -185,7 +164,7 @@ def scale(X: Array, factor: Array, out: Array) -> None:
             out[i, j] = X[i, j] * root
 
 
-def _read_only(real: Any, dimensions: int) -> Any:
+def read_only(real: Any, dimensions: int) -> Any:
     return numba.types.Array(real, dimensions, "C", readonly=True)
 
 
@@ -193,19 +172,20 @@ def _read_only(real: Any, dimensions: int) -> Any:
 def _adder(x: str, y: str) -> Any:
     types = numba.types
     real, precise = numba.from_dtype(np.dtype(x)), numba.from_dtype(np.dtype(y))
-    double, own = _read_only(numba.float64, 1), numba.float64
-    data = (_read_only(real, 2), _read_only(precise, 2), double, double)
+    double, own = read_only(numba.float64, 1), numba.float64
+    data = (read_only(real, 2), read_only(precise, 2), double, double)
     loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64)
     out = (types.int64, types.boolean, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1])
-    curved = (real[:, ::1], own[:, :, ::1], own[::1], precise[:, ::1])
-    space = (real[:, ::1], real[:, ::1], precise[:, ::1])
-    return jit(add_sums, types.void(*data, real[:, ::1], own[::1], *loss, *out, *curved, *space))
+    return jit(
+        add_sums,
+        types.void(*data, real[:, ::1], own[::1], *loss, *out, real[:, ::1], own[:, :, ::1], own[::1], precise[:, ::1]),
+    )
 
 
 @cache
 def _scale(x: str) -> Any:
     real = numba.from_dtype(np.dtype(x))
-    return jit(scale, numba.types.void(_read_only(real, 2), real[::1], real[:, ::1]), fastmath=EXACT)
+    return jit(scale, numba.types.void(read_only(real, 2), real[::1], real[:, ::1]), fastmath=EXACT)
 
 
 def adder(X: Array, Y: Array) -> Callable[..., None]:

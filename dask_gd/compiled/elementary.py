@@ -1,6 +1,7 @@
 """exp and log without branches or calls, so that loops over them become vector instructions.
 
-Errors are a few units in the last place; NaN stays NaN. (Muller, *Elementary Functions*, 2016, ch. 4 and 11.)
+Errors are a few units in the last place; NaN stays NaN. Polynomials are near the best of their degree, and summed in
+pairs so that the sums do not wait for each other. (Muller, *Elementary Functions*, 2016, ch. 3, 4, 5 and 11.)
 """
 
 from __future__ import annotations
@@ -40,6 +41,13 @@ def twice_artanh(s: Any) -> Any:
 def same(x: Any, constant: float) -> Any:
     """A constant in the precision of ``x``: a bare one would make float64 of it all."""
     return constant
+
+
+def near_best(series: list[float], low: float, high: float, degree: int) -> list[float]:
+    """The coefficients of the polynomial that meets a power series at the Chebyshev points of an interval."""
+    power_series = np.polynomial.Polynomial(series)
+    found = np.polynomial.Chebyshev.interpolate(power_series, degree, domain=[low, high])
+    return [float(c) for c in found.convert(kind=np.polynomial.Polynomial).coef]
 
 
 if COMPILED:
@@ -89,7 +97,12 @@ if COMPILED:
         # ln 2 in two parts, the first of few digits, so that its products are exact.
         above = T(0.693359375) if single else T(float.fromhex("0x1.62e42fee00000p-1"))
         below = T(-2.12194440054690583e-4) if single else T(1.90821492927058770002e-10)
-        c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, c10, c11, c12, c13 = (T(1 / math.factorial(i)) for i in range(14))
+        # Of (e^r - 1 - r)/r² for |r| ≤ ln 2/2.
+        series = [1 / math.factorial(i) for i in range(2, 24)]
+        degree = 4 if single else 9
+        c2, c3, c4, c5, c6, *more = map(T, near_best(series, -LN2 / 2, LN2 / 2, degree))
+        c7, c8, c9, c10, c11 = more or [T(0)] * 5
+        one = T(1)
 
         def single_exp(x: Any) -> Any:
             a = low if x < low else x
@@ -97,7 +110,8 @@ if COMPILED:
             m = a * per_ln2 + magic
             k = m - magic
             r = (a - k * above) - k * below
-            p = c0 + r * (c1 + r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * (c6 + r * c7))))))
+            r2 = r * r
+            p = (one + r) + r2 * ((c2 + r * c3) + r2 * ((c4 + r * c5) + r2 * c6))
             y = number(whole(bits(p) + (bits(m) << digits)))  # whole(): sums of int32 are int64 to Numba
             y = zero if x < low else y
             y = infinity if x > high else y
@@ -109,8 +123,10 @@ if COMPILED:
             m = a * per_ln2 + magic
             k = m - magic
             r = (a - k * above) - k * below
-            p = c6 + r * (c7 + r * (c8 + r * (c9 + r * (c10 + r * (c11 + r * (c12 + r * c13))))))
-            p = c0 + r * (c1 + r * (c2 + r * (c3 + r * (c4 + r * (c5 + r * p)))))
+            r2 = r * r
+            r4 = r2 * r2
+            p = ((c6 + r * c7) + r2 * (c8 + r * c9)) + r4 * (c10 + r * c11)
+            p = one + (r + r2 * (((c2 + r * c3) + r2 * (c4 + r * c5)) + r4 * p))
             y = number(bits(p) + (bits(m) << digits))
             y = zero if x < low else y
             y = infinity if x > high else y
@@ -161,18 +177,21 @@ if COMPILED:
     def _twice_artanh(s: Any) -> Any:
         T = _precision(s)
         two = T(2)
-        a3, a5, a7, a9, a11, a13, a15, a17 = (T(1 / i) for i in range(3, 18, 2))
-        a19, a21, a23, a25, a27, a29, a31, a33 = (T(1 / i) for i in range(19, 34, 2))
+        # Of (artanh s - s)/s³ in z = s² ≤ 1/9.
+        degree = 3 if T is np.float32 else 9
+        a0, a1, a2, a3, *more = map(T, near_best([1 / i for i in range(3, 80, 2)], 0.0, 1 / 9, degree))
+        a4, a5, a6, a7, a8, a9 = more or [T(0)] * 6
 
         def single(s: Any) -> Any:
             z = s * s
-            p = z * (a3 + z * (a5 + z * (a7 + z * (a9 + z * (a11 + z * (a13 + z * a15))))))
-            return two * (s + s * p)
+            p = (a0 + z * a1) + z * z * (a2 + z * a3)
+            return two * (s + s * (z * p))
 
         def double(s: Any) -> Any:
             z = s * s
-            p = a19 + z * (a21 + z * (a23 + z * (a25 + z * (a27 + z * (a29 + z * (a31 + z * a33))))))
-            p = a3 + z * (a5 + z * (a7 + z * (a9 + z * (a11 + z * (a13 + z * (a15 + z * (a17 + z * p)))))))
+            z2 = z * z
+            z4 = z2 * z2
+            p = ((a0 + z * a1) + z2 * (a2 + z * a3)) + z4 * (((a4 + z * a5) + z2 * (a6 + z * a7)) + z4 * (a8 + z * a9))
             return two * (s + s * (z * p))
 
         return single if T is np.float32 else double

@@ -14,7 +14,7 @@ from .turn import turn_tile
 
 __all__ = ["add_tiles", "combine", "fill", "new_panel", "padded", "turn"]
 
-TURNED = 4  # models from which on it pays to turn the rows over
+MANY = 4  # models from which on it pays to turn the rows over
 TILE = 4  # products of so many columns with so many others at a time
 MOST_ROWS = 400  # of a panel: enough to hide the sums at the end of a tile
 PANEL_BYTES = 2**19  # fit the second cache

@@ -18,6 +18,7 @@ from .rows import kept_memory, row_slices
 
 NOTHING = np.zeros(0)
 NO_GRAMS, NO_PANEL = np.zeros((0, 0, 0)), np.zeros((0, 0))
+GROUP = 32  # models whose margins stay in the cache
 TURNED_ROWS = 208  # at a time: enough to hide the sums at the end of a tile, few enough for the first cache
 VECTOR = 16  # numbers in a line of the cache
 TILED = 512  # columns up to which products of columns are summed in registers; beyond, BLAS cuts its work better
@@ -70,7 +71,7 @@ class _PointSums:
 
     def __init__(self, loss: Loss, twin: Any, points: Points, dtype: np.dtype, margins: np.dtype) -> None:
         t, k, d = points.W.shape
-        from ..compiled.panels import TURNED, new_panel, padded
+        from ..compiled.panels import MANY, new_panel, padded
 
         self.shape = (t, k, d)
         self.columns = t * k * (3 if points.want in (VALUE, GRADIENT) else 5)
@@ -83,10 +84,7 @@ class _PointSums:
         self.margins = margins
         self.W = np.array(points.W.reshape(t * k, d), dtype=dtype, order="C")
         self.b = np.array(points.b.reshape(t * k), dtype=np.float64)
-        self.turned = t * k >= TURNED and d < TILED and not self.tiled
-        if self.turned:
-            self.W_turned = np.zeros((padded(t * k), padded(d)), dtype)
-            self.W_turned[: t * k, :d] = self.W
+        self.many = t * k >= MANY and d < TILED and self.order < 2
         self.value = np.zeros(t)
         self.grad_w, self.grad_b = np.zeros((t * k, d)), np.zeros(t * k)
         if points.direction is not None:
@@ -109,18 +107,18 @@ class _PointSums:
 
     def add_all(self, X: Array, y: Array, weight: Array, offset: Array) -> None:
         """Add value, gradient and what there is of a Hessian, over all rows of X."""
+        if self.many:
+            self._add_many(X, y, weight, offset)
+            return
         from ..compiled.dense import adder
 
+        curved = self.tiled or len(self.curvature) > 0
         k, twin, n = self.shape[1], self.twin, len(X)
         add = adder(X, y)
         rows = next(iter(row_slices(X, self.columns))).stop
         if self.tiled:  # in whole panels
             width = self.panel.shape[1]
             rows = max(rows // width, 1) * width if n >= width else n
-        elif self.turned:
-            rows = min(next(iter(row_slices(X, len(self.W)))).stop, n, TURNED_ROWS)
-            rows = max(rows // VECTOR, 1) * VECTOR if n >= VECTOR else n
-        targets = k if twin.one_vs_rest else y.shape[1]
         for some, size in ((slice(0, n // rows * rows), rows), (slice(n // rows * rows, n), n % rows)):
             if some.start == some.stop:
                 continue
@@ -129,7 +127,7 @@ class _PointSums:
                 y[some],
                 weight[some] if len(weight) else weight,
                 offset[some] if len(offset) else offset,
-                self.W_turned if self.turned else self.W,
+                self.W,
                 self.b,
                 twin.function,
                 twin.parameters,
@@ -145,19 +143,50 @@ class _PointSums:
                 self.panel if self.tiled else NO_PANEL.astype(self.W.dtype),
                 self.diagonal,
                 self.curvature,
-                *self._workspace(targets, size),
+                kept_memory("second", (len(self.W) if curved else 1, size), self.margins),
             )
 
-    def _workspace(self, targets: int, rows: int) -> tuple[Array, Array, Array, Array]:
-        """Memory for the compiled loop: second derivatives, rows turned over, products, and the targets and slopes."""
-        m, d = self.W_turned.shape if self.turned else self.W.shape
-        curved = self.tiled or len(self.curvature) > 0
-        second = kept_memory("second", (m if curved else 1, rows), self.margins)
-        panel = kept_memory("turned", (max(d, 1), rows), self.W.dtype)
-        panel[self.W.shape[1] :] = 0
-        products = kept_memory("products", (m, rows), self.W.dtype)
-        work = kept_memory("work", (m + targets + 1, rows), self.margins)
-        return second, panel if self.turned else panel[:0], products, work
+    def _add_many(self, X: Array, y: Array, weight: Array, offset: Array) -> None:
+        """Add value and gradient of many models."""
+        from ..compiled.many import many_adder
+        from ..compiled.panels import padded
+
+        k, twin, n = self.shape[1], self.twin, len(X)
+        d = self.W.shape[1]
+        add = many_adder(X, y)
+        targets = k if twin.one_vs_rest else y.shape[1]
+        group = max(GROUP // k, 1) * k * (1 if k % 4 == 0 else 2 if k % 2 == 0 else 4)
+        group = min(group, len(self.W))
+        W = np.zeros((padded(len(self.W)), padded(d)), X.dtype)
+        W[: len(self.W), :d] = self.W
+        grad_w = np.zeros(W.shape)
+        rows = max(min(TURNED_ROWS, n) // VECTOR, 1) * VECTOR if n >= VECTOR else n
+        for some, size in ((slice(0, n // rows * rows), rows), (slice(n // rows * rows, n), n % rows)):
+            if some.start == some.stop:
+                continue
+            panel = kept_memory("panel", (W.shape[1], size), X.dtype)
+            panel[d:] = 0
+            add(
+                X[some],
+                y[some],
+                weight[some] if len(weight) else weight,
+                offset[some] if len(offset) else offset,
+                W,
+                self.b,
+                twin.function,
+                twin.parameters,
+                twin.signed,
+                k if twin.one_vs_rest else 0,
+                group,
+                self.order > 0,
+                self.value,
+                grad_w,
+                self.grad_b,
+                panel,
+                kept_memory("products", (padded(group), size), X.dtype),
+                kept_memory("work", (padded(group) + targets + 2, size), self.margins),
+            )
+        self.grad_w += grad_w[: len(self.W), :d]
 
     def add_curved(self, A: Array, y: Array, weight: Array, offset: Array) -> None:
         """Add value, gradient and what else there is of second derivatives over a slice of rows."""
