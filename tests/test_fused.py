@@ -136,6 +136,17 @@ def test_few_and_many_models(points, dtype):
     assert_alike(found, expected, 2e-5 if dtype == np.float32 else 1e-11)
 
 
+@pytest.mark.parametrize("n", [1, 3, 15, 16, 17, 528, 1100])
+@pytest.mark.parametrize("name", ["squared_error", "one-vs-rest", "multinomial", "several targets"])
+def test_many_models_of_any_number_of_rows(name, n):
+    """In groups whose outputs stay together, margins in the precision of y, and the last rows by themselves."""
+    loss = CASES[name]
+    for dtype, want in ((np.float32, GRADIENT), (np.float64, GRADIENT), (np.float64, VALUE)):
+        block, points = problem(loss, dtype, n=n, d=5, points=37, want=want)
+        expected, found = both(loss, block, points)
+        assert_alike(found, expected, 2e-5 if dtype == np.float32 else 1e-11)
+
+
 @pytest.mark.parametrize("d", [1, 3, 4, 50, 511, 512])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_hessians_of_narrow_and_wide_blocks(d, dtype):

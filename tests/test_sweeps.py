@@ -172,3 +172,21 @@ def test_sweeps_are_those_of_the_engine():
     stopped.fit(*problem.lazy())
     assert stopped.n_sweeps_ == needed
     assert problem.suboptimality(stopped) <= TARGET
+
+
+@pytest.mark.parametrize("solver", ["newton-cholesky", "preconditioned-lbfgs"])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_last_step_without_a_sweep_ends_below_the_precision_of_the_data(solver, seed):
+    """In single precision a fit may stop a sweep early: where its last step ends is as near as ever."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(20_000, 12)).astype(np.float32)
+    y = (X @ rng.normal(size=12) + rng.logistic(size=len(X)) > 0).astype(int)
+    single = dask_gd.LogisticRegression(solver=solver).fit(X, y)
+    double = dask_gd.LogisticRegression(solver=solver, tol=1e-10).fit(X.astype(np.float64), y)
+    assert single.converged_
+
+    def objective(model):
+        margins = X.astype(np.float64) @ model.coef_[0] + model.intercept_
+        return np.logaddexp(0, np.where(y == 1, -margins, margins)).sum() + 0.5 * (model.coef_**2).sum()
+
+    assert objective(single) - objective(double) <= 1e-9 * objective(double)
