@@ -40,7 +40,8 @@ def test_every_row_is_in_one_piece_of_its_fold(cut, name, sparse):
         X = piece.X.toarray() if sparse else piece.X
         np.testing.assert_array_equal(X, np.arange(3)[None] + 3.0 * rows[:, None] + 1)
         np.testing.assert_array_equal(piece.weight, 2.0 * rows)
-        assert piece.index == 7 and (block.fold[rows] == fold).all()
+        assert piece.index == 7
+        assert (block.fold[rows] == fold).all()
         seen += rows.tolist()
     assert sorted(seen) == list(range(block.n_rows))
 

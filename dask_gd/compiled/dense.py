@@ -11,7 +11,7 @@ import numpy as np
 
 from ..protocol import Array
 from .jit import COMPILED, EXACT, jit, numba
-from .panels import add_tiles, fill
+from .panels import add_tiles, scale, turn
 from .pointwise import signature
 
 __all__ = ["FEW", "adder", "either", "read_only", "scale_rows"]
@@ -55,6 +55,7 @@ def add_sums(
     grad_w: Array,
     grad_b: Array,
     grams: Array,
+    turned: Array,
     panel: Array,
     diagonal: Array,
     curvature: Array,
@@ -62,10 +63,10 @@ def add_sums(
 ) -> None:
     """Add to ``value`` (t,), ``grad_w`` (m, d), ``grad_b`` (m,) and, unless empty, ``grams`` the sums over all rows.
 
-    ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p;
-    the ``panel`` (p, any), zero beyond a, is written over. Unless empty, ``diagonal`` (2, m, d) are Σ ℓ″ x² and
-    Σ ℓ″ x, and ``curvature`` (m,) Σ ℓ″; ``rank_one``: of the softmax, second derivative p (1 - p). ``second``,
-    (m, rows) where second derivatives are wanted and else (1, rows), is written over.
+    ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p.
+    Unless empty, ``diagonal`` (2, m, d) are Σ ℓ″ x² and Σ ℓ″ x, and ``curvature`` (m,) Σ ℓ″; ``rank_one``: of the
+    softmax, second derivative p (1 - p). Written over are ``turned`` (d, any), the ``panel`` (p, as many), zero beyond
+    a, and ``second``, (m, rows) where second derivatives are wanted and else (1, rows).
 
     X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,). They are worked on by ``rows``, a divisor
     of n. With ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses
@@ -143,20 +144,19 @@ def add_sums(
                 diagonal[0, j, i] += part[j, i]
         if not curved:
             continue
-        for j in range(m):
-            for i in range(rows):
-                root[i] = np.sqrt(second[j, i])
-            for begin in range(0, rows, panel.shape[1]):
-                count = min(panel.shape[1], rows - begin)
-                if count < panel.shape[1]:
-                    panel[:] = zero
+        for begin in range(0, rows, panel.shape[1]):
+            count = min(panel.shape[1], rows - begin)
+            if count < panel.shape[1]:
+                panel[:] = zero
+            turn(turned, A, begin, count)
+            for j in range(m):
                 for i in range(count):
-                    panel[d, i] = root[begin + i]
-                fill(panel, 0, A, begin, count, shift, root[begin:])
+                    panel[d, i] = np.sqrt(second[j, begin + i])
+                scale(panel, turned, count, shift, panel[d])
                 add_tiles(panel, panel, grams[j], True)
 
 
-def scale(X: Array, factor: Array, out: Array) -> None:
+def scale_by_root(X: Array, factor: Array, out: Array) -> None:
     """out = diag(√factor) X."""
     for i in range(X.shape[0]):
         root = np.sqrt(factor[i])
@@ -176,16 +176,14 @@ def _adder(x: str, y: str) -> Any:
     data = (read_only(real, 2), read_only(precise, 2), double, double)
     loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64)
     out = (types.int64, types.boolean, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1])
-    return jit(
-        add_sums,
-        types.void(*data, real[:, ::1], own[::1], *loss, *out, real[:, ::1], own[:, :, ::1], own[::1], precise[:, ::1]),
-    )
+    space = (real[:, ::1], real[:, ::1], own[:, :, ::1], own[::1], precise[:, ::1])
+    return jit(add_sums, types.void(*data, real[:, ::1], own[::1], *loss, *out, *space))
 
 
 @cache
 def _scale(x: str) -> Any:
     real = numba.from_dtype(np.dtype(x))
-    return jit(scale, numba.types.void(read_only(real, 2), real[::1], real[:, ::1]), fastmath=EXACT)
+    return jit(scale_by_root, numba.types.void(read_only(real, 2), real[::1], real[:, ::1]), fastmath=EXACT)
 
 
 def adder(X: Array, Y: Array) -> Callable[..., None]:

@@ -55,7 +55,7 @@ def add_sums_of_many(
     etas = np.empty((g, rows), Y.dtype)
     weights[:] = one
     for start in range(0, n, rows):
-        turn(panel, 0, X, start, rows)
+        turn(panel, X, start, rows)
         for j in range(q):
             for i in range(rows):
                 own = Y[start + i, 0 if classes else j]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..protocol import Array
 from .jit import COMPILED, jit, numba
-from .panels import add_tiles, fill, new_panel, padded
+from .panels import add_tiles, aligned, new_panel, padded, scale, turn
 
 __all__ = ["column_sums", "products"]
 
@@ -22,7 +22,9 @@ def products(X: Array, Z: Array, root: Array, shift: Array) -> Array:
     """
     p = X.shape[1] + Z.shape[1] + 1
     gram = np.zeros((padded(p), padded(p)))
-    _adder(X.dtype)(X, Z, root, shift, new_panel(padded(p), gram.dtype), gram)
+    panel = new_panel(padded(p), gram.dtype)
+    turned = aligned((X.shape[1], panel.shape[1]), X.dtype)
+    _adder(X.dtype)(X, Z, root, shift, turned, panel, gram)
     gram = np.triu(gram[:p, :p])
     return gram + np.triu(gram, 1).T
 
@@ -34,8 +36,9 @@ def column_sums(X: Array, weight: Array, shift: Array) -> tuple[Array, Array]:
     return sums[0], sums[1]
 
 
-def add_products(X: Array, Z: Array, root: Array, shift: Array, panel: Array, gram: Array) -> None:
-    """The sums of :func:`products`, on and above the diagonal; rows of the panel beyond its columns stay 0."""
+def add_products(X: Array, Z: Array, root: Array, shift: Array, turned: Array, panel: Array, gram: Array) -> None:
+    """The sums of :func:`products`, on and above the diagonal; rows of the panel beyond its columns stay 0, and
+    ``turned`` (d, any), of the precision of X, is written over."""
     n, d = X.shape
     last = d + Z.shape[1]
     rows = panel.shape[1]
@@ -45,8 +48,11 @@ def add_products(X: Array, Z: Array, root: Array, shift: Array, panel: Array, gr
             panel[:] = 0.0
         for r in range(count):
             panel[last, r] = root[start + r] if root.shape[0] > 0 else 1.0
-        fill(panel, 0, X, start, count, shift, panel[last])
-        fill(panel, d, Z, start, count, shift, panel[last])
+        turn(turned, X, start, count)
+        scale(panel, turned, count, shift, panel[last])
+        for j in range(d, last):
+            for r in range(count):
+                panel[j, r] = panel[last, r] * (Z[start + r, j - d] - shift[j])
         add_tiles(panel, panel, gram, True)
 
 
@@ -91,8 +97,8 @@ def _adder(dtype: Any) -> Callable[..., None]:
     if not COMPILED:
         return add_products
     X, Z, vector = _arrays(dtype)
-    own = numba.types.float64[:, ::1]
-    compiled: Callable[..., None] = jit(add_products, numba.types.void(X, Z, vector, vector, own, own))
+    own, turned = numba.types.float64[:, ::1], numba.from_dtype(dtype)[:, ::1]
+    compiled: Callable[..., None] = jit(add_products, numba.types.void(X, Z, vector, vector, turned, own, own))
     return compiled
 
 

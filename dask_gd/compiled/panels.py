@@ -15,7 +15,7 @@ from .elementary import same
 from .jit import jit
 from .turn import turn_tile
 
-__all__ = ["add_tiles", "aligned", "combine", "fill", "new_panel", "padded", "turn"]
+__all__ = ["add_tiles", "aligned", "combine", "new_panel", "padded", "scale", "turn"]
 
 MANY = 4  # models from which on it pays to turn the rows over
 LINE_BYTES = 64
@@ -44,30 +44,29 @@ def new_panel(columns: int, dtype: np.dtype) -> Array:
 
 
 @jit
-def turn(panel: Array, first: int, X: Array, start: int, count: int) -> None:
-    """Rows ``first`` … of a panel: the columns of some rows of X."""
+def turn(panel: Array, X: Array, start: int, count: int) -> None:
+    """The first rows of a panel: the columns of some rows of X."""
     d = X.shape[1]
     tiled = d - d % TILE
     whole = count - count % TILE
     for r in range(0, whole, TILE):
         for j in range(0, tiled, TILE):
-            turn_tile(X, start + r, j, panel, first + j, r)
+            turn_tile(X, start + r, j, panel, j, r)
     for j in range(tiled, d):
         for r in range(whole):
-            panel[first + j, r] = X[start + r, j]
+            panel[j, r] = X[start + r, j]
     for r in range(whole, count):
         for j in range(d):
-            panel[first + j, r] = X[start + r, j]
+            panel[j, r] = X[start + r, j]
 
 
 @jit
-def fill(panel: Array, first: int, X: Array, start: int, count: int, shift: Array, root: Array) -> None:
-    """The same less the shift, times the root."""
-    turn(panel, first, X, start, count)
-    for j in range(first, first + X.shape[1]):
-        column, away = panel[j], shift[j]
+def scale(panel: Array, turned: Array, count: int, shift: Array, root: Array) -> None:
+    """The first rows of a panel: those of ``turned``, in the precision of the panel, less the shift, times the root."""
+    for j in range(turned.shape[0]):
+        source, column, away = turned[j], panel[j], shift[j]
         for r in range(count):
-            column[r] = root[r] * (column[r] - away)
+            column[r] = root[r] * (source[r] - away)
 
 
 @jit

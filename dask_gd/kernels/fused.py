@@ -17,7 +17,7 @@ from .fused_csr import fused_csr_sums
 from .rows import kept_memory, row_slices
 
 NOTHING = np.zeros(0)
-NO_GRAMS, NO_PANEL = np.zeros((0, 0, 0)), np.zeros((0, 0))
+NO_GRAMS = np.zeros((0, 0, 0))
 GROUP = 32  # models whose margins stay in the cache
 TURNED_ROWS = 208  # at a time: enough to hide the sums at the end of a tile, few enough for the first cache
 VECTOR = 16  # numbers in a line of the cache
@@ -71,7 +71,7 @@ class _PointSums:
 
     def __init__(self, loss: Loss, twin: Any, points: Points, dtype: np.dtype, margins: np.dtype) -> None:
         t, k, d = points.W.shape
-        from ..compiled.panels import MANY, new_panel, padded
+        from ..compiled.panels import MANY, aligned, new_panel, padded
 
         self.shape = (t, k, d)
         self.columns = t * k * (3 if points.want in (VALUE, GRADIENT) else 5)
@@ -99,6 +99,7 @@ class _PointSums:
             side = padded(d + 1)
             self.grams = np.zeros((t * k, side, side))
             self.panel = new_panel(side, dtype)
+            self.turned = aligned((d, self.panel.shape[1]), dtype)
         elif self.order == 2:
             self.scratch = np.empty((0, d), dtype)
             self.hess_ww = np.zeros((t, k, d, k, d))
@@ -112,7 +113,7 @@ class _PointSums:
             return
         from ..compiled.dense import adder
 
-        curved = self.tiled or len(self.curvature) > 0
+        curved, nothing = self.tiled or len(self.curvature) > 0, np.zeros((0, 0), self.W.dtype)
         k, twin, n = self.shape[1], self.twin, len(X)
         add = adder(X, y)
         rows = next(iter(row_slices(X, self.columns))).stop
@@ -140,7 +141,8 @@ class _PointSums:
                 self.grad_w,
                 self.grad_b,
                 self.grams if self.tiled else NO_GRAMS,
-                self.panel if self.tiled else NO_PANEL.astype(self.W.dtype),
+                self.turned if self.tiled else nothing,
+                self.panel if self.tiled else nothing,
                 self.diagonal,
                 self.curvature,
                 kept_memory("second", (len(self.W) if curved else 1, size), self.margins),
