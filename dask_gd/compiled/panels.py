@@ -20,7 +20,7 @@ __all__ = ["add_tiles", "aligned", "combine", "new_panel", "padded", "scale", "t
 MANY = 4  # models from which on it pays to turn the rows over
 LINE_BYTES = 64
 TILE = 4  # products of so many columns with so many others at a time
-MOST_ROWS = 200  # of a panel: enough to hide the sums at the end of a tile
+MOST_ROWS = 400  # of a panel: enough to hide the sums at the end of a tile
 PANEL_BYTES = 2**19  # fit the second cache
 
 
