@@ -1,5 +1,5 @@
-"""Loss, gradient and Hessian of a dense matrix in one read of it: a slice of rows is used again while it is in the
-cache."""
+"""Loss, gradient and Hessian of a few models in one read of a dense matrix: slices of rows are used again while they are
+in the cache."""
 
 from __future__ import annotations
 
@@ -50,56 +50,48 @@ def add_sums(
     classes: int,
     rows: int,
     gradient: bool,
-    rank_one: bool,
     value: Array,
     grad_w: Array,
     grad_b: Array,
     grams: Array,
     turned: Array,
     panel: Array,
-    diagonal: Array,
-    curvature: Array,
     second: Array,
+    space: Array,
+    work: Array,
 ) -> None:
     """Add to ``value`` (t,), ``grad_w`` (m, d), ``grad_b`` (m,) and, unless empty, ``grams`` the sums over all rows.
 
     ``grams`` (m, p, p) are on and above the diagonal Σ ℓ″ a aᵀ for each output by itself, a = (x, 1) and zeros up to p.
-    Unless empty, ``diagonal`` (2, m, d) are Σ ℓ″ x² and Σ ℓ″ x, and ``curvature`` (m,) Σ ℓ″; ``rank_one``: of the
-    softmax, second derivative p (1 - p). Written over are ``turned`` (d, any), the ``panel`` (p, as many), zero beyond
-    a, and ``second``, (m, rows) where second derivatives are wanted and else (1, rows).
 
     X is (n, d), Y (n, q), weight and offset (n,) or empty, W (m, d), b (m,). They are worked on by ``rows``, a divisor
-    of n. With ``classes`` > 0 the targets are of each class against the rest. Products have the precision of X, losses
-    that of Y, sums float64.
+    of n. With ``classes`` > 0 the targets are of each class against the rest. Written over are ``turned`` (d, any), the
+    ``panel`` (p, as many), zero beyond a, ``second``, (m, rows) where there are grams and else (1, rows), ``space``
+    (m + 2, rows or d if that is more) and ``work`` (2m + q + 1, rows). Products have the precision of X, losses that of
+    Y, sums float64.
     """
     n, d = X.shape
     m = len(W)
     q = classes if classes else Y.shape[1]
-    weighted, shifted = len(weight) > 0, len(offset) > 0
-    product = np.empty((m, rows), X.dtype)
-    eta = either(product, np.empty((m, rows), Y.dtype))
-    first = np.empty((m, rows), Y.dtype)
-    y = np.empty((q, rows), Y.dtype)
-    weights = np.ones(rows, Y.dtype)
-    curved = len(grams) > 0
-    root = np.empty(rows, X.dtype)
-    shift = np.zeros(grams.shape[1], X.dtype)
-    part = np.empty((m, d), X.dtype)
+    weighted, shifted, curved = len(weight) > 0, len(offset) > 0, len(grams) > 0
     one, zero = Y.dtype.type(1), Y.dtype.type(0)
+    part, shift = space[m][:d], space[m + 1]
+    eta, first, y, weights = work[:m], work[m : 2 * m], work[2 * m : 2 * m + q], work[2 * m + q]
+    for i in range(rows):
+        weights[i] = one
+    for i in range(d):
+        shift[i] = zero
     for start in range(0, n, rows):
         A = X[start : start + rows]
-        if m <= FEW:
-            for j in range(m):
-                np.dot(A, W[j], product[j])
-        else:
-            np.dot(W, A.T, product)
-        if X.itemsize != Y.itemsize or shifted:
-            for j in range(m):
+        for j in range(m):
+            margins = either(eta[j], space[j][:rows])
+            np.dot(A, W[j], margins)
+            if X.itemsize != Y.itemsize:
                 for i in range(rows):
-                    eta[j, i] = product[j, i]
-                if shifted:
-                    for i in range(rows):
-                        eta[j, i] += offset[start + i]
+                    eta[j, i] = margins[i]
+            if shifted:
+                for i in range(rows):
+                    eta[j, i] += offset[start + i]
         for j in range(q):
             for i in range(rows):
                 own = Y[start + i, 0 if classes else j]
@@ -112,42 +104,22 @@ def add_sums(
         pointwise(y, eta, b, weights, parameters, value, grad_b, first, second)
         if not gradient:
             continue
-        slope = either(first, product)
-        if X.itemsize != Y.itemsize:
-            for j in range(m):
-                for i in range(rows):
-                    slope[j, i] = first[j, i]
-        if m <= FEW:
-            for j in range(m):
-                np.dot(slope[j], A, part[j])
-        else:
-            np.dot(slope, A, part)
         for j in range(m):
+            slope = either(first[j], space[j][:rows])
+            if X.itemsize != Y.itemsize:
+                for i in range(rows):
+                    slope[i] = first[j, i]
+            np.dot(slope, A, part)
             for i in range(d):
-                grad_w[j, i] += part[j, i]
-        for j in range(len(curvature)):
-            total = 0.0
-            for i in range(rows):
-                if rank_one:
-                    second[j, i] *= weights[i] * (one - second[j, i])
-                total += second[j, i]
-                root[i] = second[j, i]
-            curvature[j] += total
-            np.dot(root, A, part[j])
-            for i in range(d):
-                diagonal[1, j, i] += part[j, i]
-                part[j, i] = zero
-            for i in range(rows):
-                for c in range(d):
-                    part[j, c] += root[i] * A[i, c] * A[i, c]
-            for i in range(d):
-                diagonal[0, j, i] += part[j, i]
+                grad_w[j, i] += part[i]
         if not curved:
             continue
         for begin in range(0, rows, panel.shape[1]):
             count = min(panel.shape[1], rows - begin)
             if count < panel.shape[1]:
-                panel[:] = zero
+                for j in range(len(panel)):
+                    for i in range(count, panel.shape[1]):
+                        panel[j, i] = zero
             turn(turned, A, begin, count)
             for j in range(m):
                 for i in range(count):
@@ -175,8 +147,8 @@ def _adder(x: str, y: str) -> Any:
     double, own = read_only(numba.float64, 1), numba.float64
     data = (read_only(real, 2), read_only(precise, 2), double, double)
     loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64)
-    out = (types.int64, types.boolean, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1])
-    space = (real[:, ::1], real[:, ::1], own[:, :, ::1], own[::1], precise[:, ::1])
+    out = (types.int64, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1])
+    space = (real[:, ::1], real[:, ::1], precise[:, ::1], real[:, ::1], precise[:, ::1])
     return jit(add_sums, types.void(*data, real[:, ::1], own[::1], *loss, *out, *space))
 
 

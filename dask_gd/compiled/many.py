@@ -30,20 +30,26 @@ def add_sums_of_many(
     classes: int,
     group: int,
     gradient: bool,
+    rank_one: bool,
     value: Array,
     grad_w: Array,
     grad_b: Array,
+    diagonal: Array,
+    curvature: Array,
     panel: Array,
+    squares: Array,
     product: Array,
     work: Array,
 ) -> None:
-    """Add to ``value`` (t,), ``grad_w`` (p, s) and ``grad_b`` (m,) the sums over all rows.
+    """Add to ``value`` (t,), ``grad_w`` (p, s) and ``grad_b`` (m,) the sums over all rows, and, unless empty, to
+    ``diagonal`` (2, p, s) Σ ℓ″ x² and Σ ℓ″ x and to ``curvature`` (m,) Σ ℓ″.
 
     X is (n, d), Y (n, q), weight and offset (n,) or empty, W (p, s) with zeros beyond (m, d), b (m,); p and s are
     multiples of four. Models are worked on in groups of ``group``, whose outputs must not be parted. With ``classes``
-    > 0 the targets are of each class against the rest. Written over are the ``panel`` (s, rows), zero beyond d,
-    ``product`` (g, rows) and ``work`` (g + q + 2, rows), with g at least a group in fours and rows a divisor of n.
-    Products have the precision of X, losses that of Y, sums float64.
+    > 0 the targets are of each class against the rest; ``rank_one``: of the softmax, second derivative p (1 - p).
+    Written over are the ``panel`` (s, rows), zero beyond d, ``squares`` (s, rows) if there is a diagonal, ``product``
+    (g, rows) and ``work`` (2g + q + 1, rows), with g at least a group in fours and rows a divisor of n. Products have
+    the precision of X, losses that of Y, sums float64.
     """
     n, rows = X.shape[0], panel.shape[1]
     m = len(b)
@@ -51,11 +57,16 @@ def add_sums_of_many(
     q = classes if classes else Y.shape[1]
     one, zero = Y.dtype.type(1), Y.dtype.type(0)
     g = len(product)
-    first, y, weights, second = work[:g], work[g : g + q], work[g + q], work[g + q + 1 :]
+    curved = len(curvature) > 0
+    first, second, y, weights = work[:g], work[g : 2 * g], work[2 * g : 2 * g + q], work[2 * g + q]
     etas = np.empty((g, rows), Y.dtype)
     weights[:] = one
     for start in range(0, n, rows):
         turn(panel, X, start, rows)
+        if curved:
+            for j in range(len(panel)):
+                for i in range(rows):
+                    squares[j, i] = panel[j, i] * panel[j, i]
         for j in range(q):
             for i in range(rows):
                 own = Y[start + i, 0 if classes else j]
@@ -86,7 +97,7 @@ def add_sums_of_many(
                 value[begin // k : end // k],
                 grad_b[begin:end],
                 first[:size],
-                second,
+                second[: size if curved else 1],
             )
             if not gradient:
                 continue
@@ -96,6 +107,19 @@ def add_sums_of_many(
                     for i in range(rows):
                         slope[j, i] = first[j, i]
             add_tiles(slope, panel, grad_w[begin : begin + wide], False)
+            if not curved:
+                continue
+            bend = either(second, product)[:wide]
+            for j in range(size):
+                total = 0.0
+                for i in range(rows):
+                    if rank_one:
+                        second[j, i] *= weights[i] * (one - second[j, i])
+                    total += second[j, i]
+                    bend[j, i] = second[j, i]
+                curvature[begin + j] += total
+            add_tiles(bend, squares, diagonal[0, begin : begin + wide], False)
+            add_tiles(bend, panel, diagonal[1, begin : begin + wide], False)
 
 
 @cache
@@ -103,11 +127,10 @@ def _adder(x: str, y: str) -> Any:
     types, own = numba.types, numba.float64
     real, precise = numba.from_dtype(np.dtype(x)), numba.from_dtype(np.dtype(y))
     data = (read_only(real, 2), read_only(precise, 2), read_only(own, 1), read_only(own, 1))
-    loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64, types.int64, types.boolean)
-    space = (real[:, ::1], real[:, ::1], precise[:, ::1])
-    return jit(
-        add_sums_of_many, types.void(*data, real[:, ::1], own[::1], *loss, own[::1], own[:, ::1], own[::1], *space)
-    )
+    loss = (types.FunctionType(signature(precise)), own[::1], types.boolean, types.int64, types.int64)
+    out = (types.boolean, types.boolean, own[::1], own[:, ::1], own[::1], own[:, :, ::1], own[::1])
+    space = (real[:, ::1], real[:, ::1], real[:, ::1], precise[:, ::1])
+    return jit(add_sums_of_many, types.void(*data, real[:, ::1], own[::1], *loss, *out, *space))
 
 
 def many_adder(X: Array, Y: Array) -> Callable[..., None]:

@@ -19,7 +19,8 @@ from .rows import kept_memory, row_slices
 NOTHING = np.zeros(0)
 NO_GRAMS = np.zeros((0, 0, 0))
 GROUP = 32  # models whose margins stay in the cache
-TURNED_ROWS = 208  # at a time: enough to hide the sums at the end of a tile, few enough for the first cache
+TURNED_ROWS = 400  # at a time: enough to hide the sums at the end of a tile …
+TURNED_BYTES = 2**19  # … and no more than fit here
 VECTOR = 16  # numbers in a line of the cache
 TILED = 512  # columns up to which products of columns are summed in registers; beyond, BLAS cuts its work better
 
@@ -60,7 +61,7 @@ def fused_sums(
         parts = y[rows], weight[rows] if len(weight) else weight, offset[rows] if len(offset) else offset
         for part in sums:
             if not part.direct:
-                part.add_curved(A, *parts)
+                part.add_slice(A, *parts)
             elif part not in simple:
                 part.add_all(A, *parts)
     return [part.sums() for part in sums]
@@ -71,6 +72,7 @@ class _PointSums:
 
     def __init__(self, loss: Loss, twin: Any, points: Points, dtype: np.dtype, margins: np.dtype) -> None:
         t, k, d = points.W.shape
+        from ..compiled.dense import FEW
         from ..compiled.panels import MANY, aligned, new_panel, padded
 
         self.shape = (t, k, d)
@@ -80,17 +82,19 @@ class _PointSums:
         self.want = points.want
         self.order = {VALUE: 0, GRADIENT: 1}.get(points.want, 2)
         self.tiled = "hess" in points.want and not twin.rank_one and d < TILED
-        self.direct = self.order < 2 or self.tiled or self.want == DIAGONAL  # one compiled loop does it all
+        m, diagonal = t * k, points.want == DIAGONAL
+        self.many = diagonal or (self.order < 2 and m >= MANY and d < TILED)
+        self.direct = self.many or self.tiled or (self.order < 2 and m <= FEW)  # one compiled loop does it all
         self.margins = margins
         self.W = np.array(points.W.reshape(t * k, d), dtype=dtype, order="C")
         self.b = np.array(points.b.reshape(t * k), dtype=np.float64)
-        self.many = t * k >= MANY and d < TILED and self.order < 2
         self.value = np.zeros(t)
         self.grad_w, self.grad_b = np.zeros((t * k, d)), np.zeros(t * k)
         if points.direction is not None:
             self.U = np.array(points.direction[0].reshape(t * k, d), dtype=dtype, order="C")
             self.c = points.direction[1].reshape(t * k, 1).astype(margins)
-        self.diagonal, self.curvature = NO_GRAMS, NOTHING
+        self.diagonal, self.curvature, self.grams = NO_GRAMS, NOTHING, NO_GRAMS
+        self.panel = self.turned = np.zeros((0, 0), dtype)
         if self.want == DIAGONAL:
             self.diagonal, self.curvature = np.zeros((2, t * k, d)), np.zeros(t * k)
         elif self.want == PRODUCT:
@@ -108,90 +112,88 @@ class _PointSums:
 
     def add_all(self, X: Array, y: Array, weight: Array, offset: Array) -> None:
         """Add value, gradient and what there is of a Hessian, over all rows of X."""
-        if self.many:
-            self._add_many(X, y, weight, offset)
-            return
-        from ..compiled.dense import adder
+        step = self._rows(X)
+        twin, k = self.twin, self.shape[1]
+        loss = (twin.function, twin.parameters, twin.signed, k if twin.one_vs_rest else 0)
+        targets = k if twin.one_vs_rest else y.shape[1]
+        whole = len(X) // step * step
+        for rows, size in ((slice(0, whole), step), (slice(whole, len(X)), len(X) - whole)):
+            if size and rows.start < rows.stop:
+                data = X[rows], y[rows], *(a[rows] if len(a) else a for a in (weight, offset))
+                (self._add_many if self.many else self._add_few)(data, loss, targets, size)
 
-        curved, nothing = self.tiled or len(self.curvature) > 0, np.zeros((0, 0), self.W.dtype)
-        k, twin, n = self.shape[1], self.twin, len(X)
-        add = adder(X, y)
+    def _rows(self, X: Array) -> int:
+        """How many at a time."""
+        n = len(X)
+        if self.many:  # in whole lines of the cache
+            rows = min(TURNED_ROWS, TURNED_BYTES // (max(X.shape[1], 1) * X.itemsize), n)
+            return max(rows // VECTOR, 1) * VECTOR if n >= VECTOR else n
         rows = next(iter(row_slices(X, self.columns))).stop
         if self.tiled:  # in whole panels
             width = self.panel.shape[1]
             rows = max(rows // width, 1) * width if n >= width else n
-        for some, size in ((slice(0, n // rows * rows), rows), (slice(n // rows * rows, n), n % rows)):
-            if some.start == some.stop:
-                continue
-            add(
-                X[some],
-                y[some],
-                weight[some] if len(weight) else weight,
-                offset[some] if len(offset) else offset,
-                self.W,
-                self.b,
-                twin.function,
-                twin.parameters,
-                twin.signed,
-                k if twin.one_vs_rest else 0,
-                size,
-                self.order > 0,
-                twin.rank_one,
-                self.value,
-                self.grad_w,
-                self.grad_b,
-                self.grams if self.tiled else NO_GRAMS,
-                self.turned if self.tiled else nothing,
-                self.panel if self.tiled else nothing,
-                self.diagonal,
-                self.curvature,
-                kept_memory("second", (len(self.W) if curved else 1, size), self.margins),
-            )
+        return int(rows)
 
-    def _add_many(self, X: Array, y: Array, weight: Array, offset: Array) -> None:
-        """Add value and gradient of many models."""
+    def _add_few(self, data: Any, loss: Any, targets: int, rows: int) -> None:
+        from ..compiled.dense import adder
+
+        (m, d), dtype = self.W.shape, self.W.dtype
+        adder(*data[:2])(
+            *data,
+            self.W,
+            self.b,
+            *loss,
+            rows,
+            self.order > 0,
+            self.value,
+            self.grad_w,
+            self.grad_b,
+            self.grams,
+            self.turned,
+            self.panel,
+            kept_memory("second", (m if self.tiled else 1, rows), self.margins),
+            kept_memory("space", (m + 2, max(rows, d)), dtype),
+            kept_memory("work", (2 * m + targets + 1, rows), self.margins),
+        )
+
+    def _add_many(self, data: Any, loss: Any, targets: int, rows: int) -> None:
         from ..compiled.many import many_adder
         from ..compiled.panels import padded
 
-        k, twin, n = self.shape[1], self.twin, len(X)
-        d = self.W.shape[1]
-        add = many_adder(X, y)
-        targets = k if twin.one_vs_rest else y.shape[1]
-        group = max(GROUP // k, 1) * k * (1 if k % 4 == 0 else 2 if k % 2 == 0 else 4)
-        group = min(group, len(self.W))
-        W = np.zeros((padded(len(self.W)), padded(d)), X.dtype)
-        W[: len(self.W), :d] = self.W
+        (m, d), dtype, k = self.W.shape, self.W.dtype, self.shape[1]
+        outputs = k if k % 4 == 0 else 2 * k if k % 2 == 0 else 4 * k  # of a group of models, in fours
+        group = min(max(GROUP // outputs, 1) * outputs, m)
+        curved = len(self.curvature) > 0
+        W = np.zeros((padded(m), padded(d)), dtype)
+        W[:m, :d] = self.W
         grad_w = np.zeros(W.shape)
-        rows = max(min(TURNED_ROWS, n) // VECTOR, 1) * VECTOR if n >= VECTOR else n
-        for some, size in ((slice(0, n // rows * rows), rows), (slice(n // rows * rows, n), n % rows)):
-            if some.start == some.stop:
-                continue
-            panel = kept_memory("panel", (W.shape[1], size), X.dtype)
-            panel[d:] = 0
-            add(
-                X[some],
-                y[some],
-                weight[some] if len(weight) else weight,
-                offset[some] if len(offset) else offset,
-                W,
-                self.b,
-                twin.function,
-                twin.parameters,
-                twin.signed,
-                k if twin.one_vs_rest else 0,
-                group,
-                self.order > 0,
-                self.value,
-                grad_w,
-                self.grad_b,
-                panel,
-                kept_memory("products", (padded(group), size), X.dtype),
-                kept_memory("work", (padded(group) + targets + 2, size), self.margins),
-            )
-        self.grad_w += grad_w[: len(self.W), :d]
+        diagonal = np.zeros((2 if curved else 0, *W.shape))
+        panel = kept_memory("panel", (W.shape[1], rows), dtype)
+        panel[d:] = 0
+        many_adder(*data[:2])(
+            *data,
+            W,
+            self.b,
+            *loss,
+            group,
+            self.order > 0,
+            self.twin.rank_one,
+            self.value,
+            grad_w,
+            self.grad_b,
+            diagonal,
+            self.curvature,
+            panel,
+            kept_memory("squares", (W.shape[1] if curved else 1, rows), dtype),
+            kept_memory("products", (padded(group), rows), dtype),
+            kept_memory("work", (2 * padded(group) + targets + 1, rows), self.margins),
+        )
+        self.grad_w += grad_w[:m, :d]
+        if curved:
+            self.diagonal += diagonal[:, :m, :d]
 
-    def add_curved(self, A: Array, y: Array, weight: Array, offset: Array) -> None:
-        """Add value, gradient and what else there is of second derivatives over a slice of rows."""
+    def add_slice(self, A: Array, y: Array, weight: Array, offset: Array) -> None:
+        """The same over a slice of rows, step by step: for what no compiled loop does."""
         t, k, _ = self.shape
         r = len(A)
         eta = _products(A, self.W).astype(self.margins, copy=False)
@@ -202,7 +204,10 @@ class _PointSums:
         self.twin.function(
             self._targets(y), eta, self.b, s, self.twin.parameters, self.value, self.grad_b, first, second
         )
-        self.grad_w += _transposed(A, first.astype(A.dtype, copy=False))
+        if self.order > 0:
+            self.grad_w += _transposed(A, first.astype(A.dtype, copy=False))
+        if self.order < 2:
+            return
         p = second if self.twin.rank_one else None
         if p is not None:
             second = p * s
