@@ -1,5 +1,5 @@
-"""Loss, gradient and Hessian of a few models in one read of a dense matrix: slices of rows are used again while they are
-in the cache."""
+"""Loss, gradient and Hessian of a few models in one read of a dense matrix: slices of rows are used again while they
+are in the cache."""
 
 from __future__ import annotations
 
