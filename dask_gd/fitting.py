@@ -55,7 +55,8 @@ class Fit(NamedTuple):
     """What the loop needs to run one fit.
 
     ``tol`` is compared with √(decrement / F at the start), a relative gradient norm that no unit changes; the
-    decrement is the larger of the objective's own and the solver's.
+    decrement is the larger of the objective's own and the solver's. Below the precision of the data no more is asked
+    than that, of the state or of where the step that is computed already, by a Hessian, will end.
     """
 
     solver: Solver
