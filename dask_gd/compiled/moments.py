@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import line_aligned
 from ..protocol import Array
 from .jit import COMPILED, jit, numba
-from .panels import add_tiles, aligned, new_panel, padded, scale, turn
+from .panels import add_tiles, new_panel, padded, scale, turn
 
 __all__ = ["column_sums", "products"]
 
@@ -23,7 +24,7 @@ def products(X: Array, Z: Array, root: Array, shift: Array) -> Array:
     p = X.shape[1] + Z.shape[1] + 1
     gram = np.zeros((padded(p), padded(p)))
     panel = new_panel(padded(p), gram.dtype)
-    turned = aligned((X.shape[1], panel.shape[1]), X.dtype)
+    turned = line_aligned((X.shape[1], panel.shape[1]), X.dtype)
     _adder(X.dtype)(X, Z, root, shift, turned, panel, gram)
     gram = np.triu(gram[:p, :p])
     return gram + np.triu(gram, 1).T

@@ -5,31 +5,20 @@ A narrow matrix is no work for BLAS, which turns it over for every product anew.
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 
+from ..arrays import line_aligned
 from ..protocol import Array
 from .elementary import same
 from .jit import jit
 from .turn import turn_tile
 
-__all__ = ["add_tiles", "aligned", "combine", "new_panel", "padded", "scale", "turn"]
+__all__ = ["add_tiles", "combine", "new_panel", "padded", "scale", "turn"]
 
 MANY = 4  # models from which on it pays to turn the rows over
-LINE_BYTES = 64
 TILE = 4  # products of so many columns with so many others at a time
 MOST_ROWS = 400  # of a panel: enough to hide the sums at the end of a tile
 PANEL_BYTES = 2**19  # fit the second cache
-
-
-def aligned(shape: tuple[int, ...], dtype: Any) -> Array:
-    """Zeros that begin with a line of the cache: vectors across two lines load half as fast."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + LINE_BYTES, np.uint8)
-    start = -memory.ctypes.data % LINE_BYTES
-    return np.asarray(memory[start : start + size].view(dtype).reshape(shape))
 
 
 def padded(columns: int) -> int:
@@ -40,7 +29,7 @@ def padded(columns: int) -> int:
 def new_panel(columns: int, dtype: np.dtype) -> Array:
     """Zeros for a panel of so many columns, in rows of an odd number of vectors: caches dislike powers of two."""
     rows = min(max(PANEL_BYTES // (columns * dtype.itemsize), 64), MOST_ROWS)
-    return aligned((columns, (rows // 8 | 1) * 8), dtype)
+    return line_aligned((columns, (rows // 8 | 1) * 8), dtype)
 
 
 @jit

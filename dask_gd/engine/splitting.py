@@ -10,12 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from ..arrays import is_device_array, take, to_numpy
+from ..arrays import few_labels, is_device_array, take, to_numpy
 from ..protocol import Array
 from .blocks import as_dask_array, is_dask, is_dask_frame
 
 FOLD_DTYPES = (np.int8, np.int16, np.int32)
-FEW_LABELS, SOME_ROWS = 8, 1000
 
 
 def fold_dtype(n_folds: int) -> np.dtype:
@@ -152,12 +151,9 @@ def count_labels(y: Any) -> list[Any]:
 def label_codes(values: Any) -> tuple[Array, Array]:
     """The labels of a chunk and the number of each row's; those that can be sorted fast are sorted."""
     values = np.asarray(to_numpy(values) if is_device_array(values) else values)
-    if values.dtype.kind in "biuf":
-        few = np.unique(values[:SOME_ROWS])
-        if 0 < len(few) <= FEW_LABELS:  # to compare beats to sort
-            same = [values == label for label in few]
-            if sum(map(np.count_nonzero, same)) == len(values):
-                return few, np.asarray(np.sum([i * mask for i, mask in enumerate(same)], axis=0, dtype=np.uint8))
+    few = few_labels(values)
+    if few is not None:
+        return few[0], np.asarray(np.sum([i * mask for i, mask in enumerate(few[1])], axis=0, dtype=np.uint8))
     if values.dtype.kind != "O":
         labels, codes = np.unique(values, return_inverse=True)
         return labels, codes.reshape(-1)

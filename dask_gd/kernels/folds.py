@@ -127,8 +127,6 @@ def _borders(block: Block) -> Array:
 
 
 def _runs(block: Block, borders: Array) -> Iterator[tuple[int, Block]]:
-    if not block.n_rows:
-        return
     if not len(borders):
         yield int(block.fold[0]), block
         return

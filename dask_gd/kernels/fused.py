@@ -6,11 +6,13 @@ through the compiled loss and then to BLAS.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 
+from ..arrays import line_aligned
 from ..losses import Loss
 from ..protocol import DIAGONAL, GRADIENT, PRODUCT, VALUE, Array, Block, Points, PointSums
 from .fused_csr import fused_csr_sums
@@ -73,7 +75,7 @@ class _PointSums:
     def __init__(self, loss: Loss, twin: Any, points: Points, dtype: np.dtype, margins: np.dtype) -> None:
         t, k, d = points.W.shape
         from ..compiled.dense import FEW
-        from ..compiled.panels import MANY, aligned, new_panel, padded
+        from ..compiled.panels import MANY, new_panel, padded
 
         self.shape = (t, k, d)
         self.columns = t * k * (3 if points.want in (VALUE, GRADIENT) else 5)
@@ -103,7 +105,7 @@ class _PointSums:
             side = padded(d + 1)
             self.grams = np.zeros((t * k, side, side))
             self.panel = new_panel(side, dtype)
-            self.turned = aligned((d, self.panel.shape[1]), dtype)
+            self.turned = line_aligned((d, self.panel.shape[1]), dtype)
         elif self.order == 2:
             self.scratch = np.empty((0, d), dtype)
             self.hess_ww = np.zeros((t, k, d, k, d))
@@ -118,7 +120,7 @@ class _PointSums:
         targets = k if twin.one_vs_rest else y.shape[1]
         whole = len(X) // step * step
         for rows, size in ((slice(0, whole), step), (slice(whole, len(X)), len(X) - whole)):
-            if size and rows.start < rows.stop:
+            if rows.start < rows.stop:
                 data = X[rows], y[rows], *(a[rows] if len(a) else a for a in (weight, offset))
                 (self._add_many if self.many else self._add_few)(data, loss, targets, size)
 
@@ -158,10 +160,10 @@ class _PointSums:
 
     def _add_many(self, data: Any, loss: Any, targets: int, rows: int) -> None:
         from ..compiled.many import many_adder
-        from ..compiled.panels import padded
+        from ..compiled.panels import TILE, padded
 
         (m, d), dtype, k = self.W.shape, self.W.dtype, self.shape[1]
-        outputs = k if k % 4 == 0 else 2 * k if k % 2 == 0 else 4 * k  # of a group of models, in fours
+        outputs = math.lcm(k, TILE)  # of whole models in whole tiles
         group = min(max(GROUP // outputs, 1) * outputs, m)
         curved = len(self.curvature) > 0
         W = np.zeros((padded(m), padded(d)), dtype)

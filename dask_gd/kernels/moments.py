@@ -8,14 +8,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy.sparse import issparse
 
-from ..arrays import alike, average, is_device_array, namespace, numpy_dtype, row_sums, take, to_numpy
+from ..arrays import alike, average, few_labels, is_device_array, namespace, numpy_dtype, row_sums, take, to_numpy
 from ..losses import Loss
 from ..losses.base import REALS
 from ..protocol import Array, Block
 from .device import device_moments, weights_of
 from .rows import row_slices
 
-MAX_FEW_LABELS = 8  # up to here counting by comparison beats sorting
 COMPILED_SIZE = 2**20  # numbers in X from which machine code is worth its import, whatever X holds
 SPARSE_COMPILED_ENTRIES = 2**19  # of a sparse block; with fewer, loading machine code costs more than it saves
 TYPICAL_ROWS = 256
@@ -355,15 +354,12 @@ def _count_labels(y: Any, weight: Any) -> dict[Any, float]:
             y, weight = y[used], weight[used]
     if len(y) == 0:
         return {}
-    if y.dtype.kind in "biuf":
-        few = np.unique(y[:1000])
-        if len(few) <= MAX_FEW_LABELS:
-            counts = {label: y == label for label in few}
-            if sum(int(np.count_nonzero(c)) for c in counts.values()) == len(y):
-                return {
-                    label.item(): float(np.count_nonzero(c) if weight is None else c @ weight.astype(np.float64))
-                    for label, c in counts.items()
-                }
+    few = few_labels(y)
+    if few is not None:
+        return {
+            label.item(): float(np.count_nonzero(same) if weight is None else same @ weight.astype(np.float64))
+            for label, same in zip(*few, strict=True)
+        }
     if y.dtype.kind == "O":  # not sorted here: whether labels compare is for all blocks together to see
         weights: dict[Any, float] = {}
         for label, s in zip(y.tolist(), np.ones(len(y)) if weight is None else weight, strict=True):

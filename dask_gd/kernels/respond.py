@@ -16,14 +16,17 @@ def as_they_are(eta: Any) -> Any:
 
 def class_numbers_at(eta: Any) -> Any:
     """The numbers of the most probable labels, as the margins have numbers."""
-    xp = namespace(eta)
-    return xp.astype(eta > 0 if eta.ndim == 1 else xp.argmax(eta, axis=1), eta.dtype)
+    return namespace(eta).astype(_most_probable(eta), eta.dtype)
+
+
+def _most_probable(eta: Any) -> Any:
+    return eta > 0 if eta.ndim == 1 else namespace(eta).argmax(eta, axis=1)
 
 
 def labels_at(eta: Any, *, classes: Array) -> Any:
     """The most probable labels."""
     xp = namespace(eta)
-    code = xp.astype(eta > 0, xp.int64) if eta.ndim == 1 else xp.argmax(eta, axis=1)
+    code = xp.astype(_most_probable(eta), xp.int64)
     if classes.dtype.kind in "biuf":
         return take(alike(classes, eta), code)
     return classes[to_numpy(code)]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from ..arrays import cut_rows, is_device_array, numpy_dtype, take, to_numpy
+from ..arrays import cut_rows, is_device_array, line_aligned, numpy_dtype, take, to_numpy
 from ..protocol import Array, Block, Rows
 
 CACHE_BYTES = 512 * 1024  # of X and the margins together; 256 KiB to 1 MiB measure alike
@@ -18,7 +18,6 @@ MAX_ROWS = 4096  # bounds the rounding of float32 sums before they are added in 
 MAX_SPARSE_ROWS = 16384  # slicing CSR copies, so slices are longer
 DEVICE_BYTES = 256 * 2**20  # of X and the margins together on a device, where a call costs as much as a megabyte
 FEISTEL_ROUNDS = 6
-LINE_BYTES = 64
 KEPT_BYTES = 2**22  # of the memory that a thread keeps for one purpose
 
 _KEPT = threading.local()
@@ -60,9 +59,7 @@ def kept_memory(purpose: str, shape: tuple[int, ...], dtype: Any) -> Array:
     name = f"{purpose}-{np.dtype(dtype).char}"
     kept = getattr(_KEPT, name, None)
     if kept is None or len(kept) < size:
-        memory = np.empty(size * np.dtype(dtype).itemsize + LINE_BYTES, np.uint8)
-        start = -memory.ctypes.data % LINE_BYTES  # vectors that begin with a line of the cache load twice as fast
-        kept = memory[start : start + size * np.dtype(dtype).itemsize].view(dtype)
+        kept = line_aligned((size,), dtype)
         setattr(_KEPT, name, kept)
     return np.asarray(kept[:size].reshape(shape))
 
