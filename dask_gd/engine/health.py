@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
-import sys
 import time
 from typing import Any
 
@@ -44,8 +41,6 @@ def wait(client: Any, futures: list[Any]) -> None:
         if client.status not in ("running", "connecting"):
             raise FitInterrupted(f"The client is {client.status}: connect to a cluster and fit again.")
         trouble = idle_because(client)
-        if trouble is not None and workers_of(client):
-            client.run(give_back_memory, on_error="ignore")
         alone_since = None if trouble is None else (alone_since or now)
         if alone_since is not None and now - alone_since > patience:
             raise FitInterrupted(
@@ -56,19 +51,6 @@ def wait(client: Any, futures: list[Any]) -> None:
             pending = [str(f.key) for f in futures if f.status == "pending"]
             logger.warning("waiting %.0f s for %s …", now - began, ", ".join(pending[:3]))
             warned = True
-
-
-def give_back_memory() -> None:
-    """Have this process return to the system what it holds of memory that is free: without that a worker may stay
-    paused for ever, for nothing runs on it any more that would."""
-    gc.collect()
-    pyarrow = sys.modules.get("pyarrow")
-    if pyarrow is not None:
-        pyarrow.default_memory_pool().release_unused()
-    try:
-        ctypes.CDLL(None).malloc_trim(0)  # of glibc
-    except (OSError, TypeError, AttributeError):
-        pass
 
 
 def idle_because(client: Any) -> str | None:
