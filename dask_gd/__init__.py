@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .exceptions import DataError, FitInterrupted, PerfectSeparationWarning
+from .lazy import names_of
 
 if TYPE_CHECKING:
     from .linear_model import (
@@ -63,19 +64,13 @@ __all__ = [
     "lasso_path",
 ]
 
-
 PACKAGES = ("linear_model", "metrics", "model_selection")
+
+_estimator = names_of(__name__, ("linear_model", "model_selection"), __all__)
 
 
 def __getattr__(name: str) -> Any:
-    """The estimators, when one is asked for: a worker runs kernels, for which it needs none of scikit-learn, pandas and
-    Arrow, which take 125 MB of its memory."""
-    if name in PACKAGES:
-        return import_module(f".{name}", __name__)
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "model_selection" if name == "LogisticRegressionCV" else "linear_model"
-    return getattr(import_module(f".{home}", __name__), name)
+    return import_module(f".{name}", __name__) if name in PACKAGES else _estimator(name)
 
 
 def __dir__() -> list[str]:

@@ -121,6 +121,11 @@ def numpy_dtype(array: Any) -> np.dtype:
     return array.dtype if isinstance(array.dtype, np.dtype) else np.dtype(str(array.dtype).rpartition(".")[2])
 
 
+def float_dtype(dtype: Any) -> np.dtype:
+    """float32 stays float32, all else is float64, as in scikit-learn."""
+    return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
+
+
 def nbytes(array: Any) -> int:
     """The size of an array."""
     if isinstance(array, np.ndarray):

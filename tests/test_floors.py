@@ -5,7 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask.array as da
+import numpy as np
 import pytest
+from clusters import cluster
+from distributed import Client
+
+import dask_gd as dg
+from dask_gd.metrics import accuracy_score, roc_auc_score
+from dask_gd.model_selection import StratifiedKFold, train_test_split
 
 ROOT = Path(__file__).resolve().parents[1] / "dask_gd"
 FLOORS = {
@@ -14,6 +22,7 @@ FLOORS = {
     "losses": 0,
     "penalties": 0,
     "exceptions": 0,
+    "lazy": 0,
     "compiled": 0,
     "objective": 1,
     "expansion": 1,
@@ -149,3 +158,20 @@ def test_importing_leaves_out(modules, absent):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent, timeout=60
     )
     assert done.stdout.strip() == "False"
+
+
+def test_workers_need_no_scikit_learn():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(400, 3)), rng.integers(0, 2, 400)
+    model = dg.LogisticRegression().fit(X, y)
+    with cluster(1, 1) as workers, Client(workers) as client:
+        lazy_X, lazy_y = da.from_array(X, chunks=(100, 3)), da.from_array(y, chunks=100)
+        train, test = train_test_split(lazy_X, stratify=lazy_y, random_state=0)
+        da.compute(train, test, model.predict(lazy_X), model.predict_log_proba(lazy_X))
+        StratifiedKFold(3).fold_numbers(lazy_X, lazy_y).compute()
+        accuracy_score(lazy_y, model.predict(lazy_X))
+        roc_auc_score(lazy_y, model.predict_proba(lazy_X)[:, 1])
+        model.score(lazy_X, lazy_y)
+        (loaded,) = client.run(lambda: set(sys.modules)).values()
+    assert "dask_gd.kernels" in loaded
+    assert not loaded & {"sklearn", "pandas", "scipy.stats"}

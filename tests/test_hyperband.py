@@ -1,5 +1,6 @@
 """Hyperband in shared sweeps does what its schedule says, and what the fits would do one by one."""
 
+import sys
 import warnings
 
 import dask
@@ -229,19 +230,18 @@ def test_equal_scores_go_to_the_model_of_most_iterations():
     assert search.cv_results_["partial_fit_calls"][search.best_index_] == 9
 
 
-def large_chunk(i, rows, d):
-    """Cheap to make: a few rows many times."""
-    rng = np.random.default_rng(i)
-    return np.tile(rng.standard_normal((rows // 100, d)), (100, 1))
-
-
 def test_data_larger_than_the_clusters_memory():
-    k, rows, d = 72, 62_500, 40  # 20 MB a chunk, 1.44 GB in all, on one worker of 480 MB
-    load = dask.delayed(large_chunk)
-    data = da.concatenate([da.from_delayed(load(i, rows, d), (rows, d), float) for i in range(k)])
+    k, rows, d = 72, 62_500, 40  # 20 MB a chunk, 1.44 GB in all, on one worker of 400 MB
+
+    @dask.delayed  # of a local function, which travels whole: a worker that imported this file would hold 120 MB more
+    def load(i):
+        rng = np.random.default_rng(i)
+        return np.tile(rng.standard_normal((rows // 100, d)), (100, 1))  # cheap to make: a few rows many times
+
+    data = da.concatenate([da.from_delayed(load(i), (rows, d), float) for i in range(k)])
     y = (data[:, 0] - 2 * data[:, 1] + 0.5 > 0).astype(int)
     options = {"distributed.worker.memory.terminate": 0.98, "scheduler": None}
-    limits = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "480MB", "dashboard_address": ":0"}
+    limits = {"n_workers": 1, "threads_per_worker": 1, "memory_limit": "400MB", "dashboard_address": ":0"}
     with dask.config.set(options), LocalCluster(**limits) as workers, Client(workers) as client:
         (address,) = client.scheduler_info(n_workers=-1)["workers"]
         search = HyperbandSearchCV(
@@ -249,6 +249,7 @@ def test_data_larger_than_the_clusters_memory():
         )
         search.fit(data, y)
         assert list(client.scheduler_info(n_workers=-1)["workers"]) == [address]  # nobody was terminated
+        assert client.run(lambda: "sklearn" in sys.modules) == {address: False}
     assert search.n_sweeps_ == 2 + 2 + 2
     assert search.metadata_["n_models"] == 4
     assert search.best_score_ > 0.9

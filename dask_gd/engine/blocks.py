@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from ..arrays import alike, cast, concat, cut_rows, is_device_array, namespace, numpy_dtype, to_numpy
+from ..arrays import alike, cast, concat, cut_rows, float_dtype, is_device_array, namespace, numpy_dtype, to_numpy
 from ..exceptions import DataError
 from ..protocol import Array, Block, Extent
 
@@ -95,11 +95,6 @@ def _leaves(frame: Any) -> list[Any]:
 
 def _values(*frames: Any) -> tuple[Array, ...]:
     return tuple(np.asarray(frame.to_numpy()) for frame in frames)
-
-
-def float_dtype(dtype: Any) -> np.dtype:
-    """float32 stays float32, all else is float64, as in scikit-learn."""
-    return np.dtype(np.float32) if dtype == np.float32 else np.dtype(np.float64)
 
 
 def make_block(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import ceil, floor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..protocol import Array
 from .blocks import as_dask_array, is_dask, is_dask_frame
 
 FOLD_DTYPES = (np.int8, np.int16, np.int32)
+ROUNDING = 1e-9  # of a share times a number of rows
 
 
 def fold_dtype(n_folds: int) -> np.dtype:
@@ -202,6 +204,39 @@ def folds_by_rank(values: Any, *, counted: LabelCounts, ranks: Array, ends: Arra
     return folds
 
 
+def codes_of(labels: Any) -> Array:
+    """The classes of a chunk's rows as integers.
+
+    Raises
+    ------
+    ValueError
+        Numbers that are no labels.
+    """
+    found, codes = label_codes(labels)
+    if found.dtype.kind == "f" and not (found == np.floor(found)).all():
+        raise ValueError("Supported target types are: ('binary', 'multiclass'). Got 'continuous' instead.")
+    return codes
+
+
+def folds_of_chunk(rows: Any, *, index: int, n_splits: int, seed: int | None, stratified: bool) -> Array:
+    """The fold of each row of chunk ``index``: dealt out in turn along the rows sorted by class, beginning with fold
+    ``index``, and in order within each class unless there is a seed.
+
+    ``rows``: their labels, or whatever has their number.
+    """
+    n = rows if isinstance(rows, int) else rows_in(rows)
+    codes = codes_of(rows) if stratified else np.zeros(n, dtype=np.intp)
+    if seed is None:
+        order = np.argsort(codes, kind="stable")
+    else:
+        order = np.random.default_rng([seed, index]).permutation(n)
+        order = order[np.argsort(codes[order], kind="stable")]
+    dealt = (np.arange(n) + index) % n_splits
+    folds = np.empty(n, dtype=fold_dtype(n_splits))
+    folds[order] = dealt if seed is not None else np.sort(codes[order] * n_splits + dealt) % n_splits
+    return folds
+
+
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
@@ -274,3 +309,53 @@ def _take_partitions(
 def _take_partition(part: Any, arguments: Any, labels: Any = None, *, choose: Callable[..., Array]) -> Any:
     rows = choose(len(part), None if labels is None else labels.to_numpy(), *arguments.tolist())
     return part.iloc[rows]
+
+
+def fold_of_parts(values: Any, *, choose: Callable[..., Array], arguments: tuple[int, ...], stratified: bool) -> Array:
+    """0 for the rows of a chunk that ``choose`` names, 1 for the others."""
+    fold = np.ones(rows_in(values), dtype=np.int8)
+    fold[choose(rows_in(values), codes_of(values) if stratified else None, *arguments)] = 0
+    return fold
+
+
+def part_of_chunk(
+    n: int,
+    codes: Array | None,
+    index: int,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    *,
+    part: int,
+    shares: tuple[float, float],
+    seed: int,
+) -> Array:
+    """The rows of chunk ``index`` for training (``part`` 0) or for testing (1), in random order.
+
+    Along the rows sorted by class, shuffled within each, evenly spaced ones are chosen from a random start on: every
+    row with the same probability, and from every class its share but for one or two rows. Without the numbers the
+    ``shares`` are rounded so that errors of equal chunks cancel.
+    """
+    rng = np.random.default_rng([seed, index])
+    if n_test is None or n_train is None:
+        test, train = shares
+        n_test = ceil((index + 1) * n * test - ROUNDING) - ceil(index * n * test - ROUNDING)
+        n_test = min(n_test, n)
+        rest = n - n_test
+        n_train = min(floor((index + 1) * rest * train + ROUNDING) - floor(index * rest * train + ROUNDING), rest)
+    line = rng.permutation(n)
+    if codes is not None:
+        line = line[np.argsort(codes[line], kind="stable")]
+    tested = evenly(n, n_test, rng)
+    rows = line[tested]
+    if part == 0:
+        rows = line[~tested]
+        rows = rows[evenly(len(rows), n_train, rng)]
+    return rows if codes is None else rng.permutation(rows)
+
+
+def evenly(n: int, count: int, rng: np.random.Generator) -> Array:
+    """``count`` of n places, evenly spaced on a ring, from a random place on: a mask."""
+    mask = np.zeros(n, dtype=bool)
+    if n:
+        mask[(np.arange(count) * n // max(count, 1) + rng.integers(n)) % n] = True
+    return mask

@@ -12,23 +12,24 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype
-from ..engine import StreamingEngine, device_block, float_dtype, is_dask, map_row_chunks, open_engine, row_count
+from ..arrays import is_device_array
+from ..engine import StreamingEngine, device_block, is_dask, map_row_chunks, open_engine, row_count
 from ..exceptions import DataError
 from ..kernels import CLASS_NUMBER, Accuracy, Explained, ScoreKernel
-from ..kernels.respond import as_they_are, class_numbers_at, labels_at, probabilities_of
+from ..kernels.respond import (
+    as_they_are,
+    class_numbers_at,
+    labels,
+    labels_at,
+    log_probabilities,
+    margins,
+    means,
+    probabilities,
+    probabilities_of,
+)
 from ..losses import Loss, Squared
 from ..protocol import Array, Block
 from .fit import check_vector, frame_names, per_row
-
-
-def margins(X: Any, offset: Any = None, *, coef: Array, intercept: Array) -> Array:
-    """X wᵀ + b (+ offset) of one block: (n,) for one output, (n, k) for more; in the precision of X."""
-    dtype = float_dtype(numpy_dtype(X))
-    eta = cast(X, dtype) @ alike(coef.T.astype(dtype), X) + alike(intercept.astype(dtype), X)
-    if offset is not None:
-        eta = eta + alike(offset, X)[:, None]
-    return eta[:, 0] if len(coef) == 1 else eta
 
 
 def map_rows(
@@ -75,7 +76,7 @@ class LinearRegressorMixin(RegressorMixin):
 
     def _function(self) -> Callable[..., Array]:
         return partial(
-            _mean, loss=self._fitted_loss(), coef=np.atleast_2d(self.coef_), intercept=np.atleast_1d(self.intercept_)
+            means, loss=self._fitted_loss(), coef=np.atleast_2d(self.coef_), intercept=np.atleast_1d(self.intercept_)
         )
 
     def predict(self, X: Any, offset: Any = None) -> Any:
@@ -167,7 +168,7 @@ class LinearClassifierMixin(ClassifierMixin):
         -------
         ndarray of shape (n,) of the labels' own type, or a lazy dask array for dask input
         """
-        function = partial(_labels, classes=self._fitted_classes(), **self._shared())
+        function = partial(labels, classes=self._fitted_classes(), **self._shared())
         return map_rows(self, function, X, offset, width=None, dtype=self.classes_.dtype)
 
     def _own_metric(self) -> Any:
@@ -184,7 +185,7 @@ class LinearClassifierMixin(ClassifierMixin):
         shared = self._shared()
         if not (is_dask(X) or is_device_array(X)):
             return float(accuracy_score(y, self.predict(X, offset), sample_weight=sample_weight))
-        function = partial(_labels, classes=self.classes_, **shared)
+        function = partial(labels, classes=self.classes_, **shared)
         sums = stream_score(self, ScoreKernel(function, self.n_features_in_, None), X, y, sample_weight, offset)
         return (sums.weight - sums.loss) / sums.weight if sums.weight else float("nan")
 
@@ -206,7 +207,7 @@ class ProbabilityMixin(LinearClassifierMixin):
         -------
         ndarray of shape (n, n_classes), or a lazy dask array for dask input
         """
-        function = partial(_probabilities, loss=self._fitted_loss(), **self._shared())
+        function = partial(probabilities, loss=self._fitted_loss(), **self._shared())
         return map_rows(self, function, X, offset, width=len(self.classes_))
 
     def predict_log_proba(self, X: Any, offset: Any = None) -> Any:
@@ -216,22 +217,5 @@ class ProbabilityMixin(LinearClassifierMixin):
         -------
         ndarray of shape (n, n_classes), or a lazy dask array for dask input
         """
-        function = partial(_log_probabilities, loss=self._fitted_loss(), **self._shared())
+        function = partial(log_probabilities, loss=self._fitted_loss(), **self._shared())
         return map_rows(self, function, X, offset, width=len(self.classes_))
-
-
-def _mean(X: Any, offset: Array | None, *, loss: Loss, coef: Array, intercept: Array) -> Array:
-    return loss.inverse_link(margins(X, offset, coef=coef, intercept=intercept))
-
-
-def _labels(X: Any, offset: Any, *, classes: Array, coef: Array, intercept: Array) -> Any:
-    return labels_at(margins(X, offset, coef=coef, intercept=intercept), classes=classes)
-
-
-def _probabilities(X: Any, offset: Any, *, loss: Loss, coef: Array, intercept: Array) -> Any:
-    return probabilities_of(margins(X, offset, coef=coef, intercept=intercept), loss=loss)
-
-
-def _log_probabilities(X: Any, offset: Any, **model: Any) -> Any:
-    p = _probabilities(X, offset, **model)
-    return namespace(p).log(p)

@@ -9,13 +9,14 @@ import numpy as np
 
 from ..arrays import alike, to_numpy
 from ..engine import is_dask
+from ..kernels.respond import margins
 from ..losses import HuberWithScale, Pinball
 from ..protocol import Result
 from .base import LinearRegressorBase, always, penalty_spec
 from .docs import shared_docs
 from .fit import Problem
 from .params import check_real
-from .predict import map_rows, margins
+from .predict import map_rows
 from .start import CONSTANT_MODEL, Start, start_of
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.utils.multiclass import type_of_target
 
 from ..protocol import Array
 
@@ -79,7 +79,7 @@ def label_vector(values: Any, name: str) -> Array:
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim != 1:
-        raise ValueError(f"{type_of_target(values)} is not supported")
+        raise ValueError(f"{_type_of_target(values)} is not supported")
     if values.dtype.kind in "OT":
         found = values.tolist()
         kinds = {isinstance(v, str) for v in found}
@@ -109,9 +109,8 @@ def label_pair(y: Any, predicted: Any) -> tuple[Array, Array]:
     if all(continuous):
         raise ValueError("continuous is not supported")
     if any(continuous):
-        raise ValueError(
-            f"Classification metrics can't handle a mix of {type_of_target(y)} and {type_of_target(predicted)} targets"
-        )
+        mixed = f"{_type_of_target(y)} and {_type_of_target(predicted)}"
+        raise ValueError(f"Classification metrics can't handle a mix of {mixed} targets")
     if (y.dtype.kind == "U") != (predicted.dtype.kind == "U"):
         raise ValueError(
             f"Mix of label input types (string and number); Got {np.unique(y)} and {np.unique(predicted)}."
@@ -154,3 +153,19 @@ def label_codes(y: Any) -> tuple[Array, Array]:
     if is_continuous(y):
         raise ValueError("Unknown label type: continuous. A classification metric expects discrete classes.")
     return encode(y)
+
+
+# -- scikit-learn's words, loaded where they are needed: a worker that sums needs none of it --------------------------
+
+
+def _type_of_target(values: Array) -> str:
+    from sklearn.utils.multiclass import type_of_target
+
+    return str(type_of_target(values))
+
+
+def warn_undefined(message: str, stacklevel: int) -> None:
+    """scikit-learn's ``UndefinedMetricWarning``; ``stacklevel`` as seen by who calls this."""
+    from sklearn.exceptions import UndefinedMetricWarning
+
+    warnings.warn(message, UndefinedMetricWarning, stacklevel=stacklevel + 1)

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
 
 from ..protocol import Array
-from .checks import NO_WEIGHT, check_choice, check_range, check_weight, encode, label_pair, total
+from .checks import NO_WEIGHT, check_choice, check_range, check_weight, encode, label_pair, total, warn_undefined
 
 AVERAGES = (None, "micro", "macro", "weighted")
 MOST_LABELS = 5000  # their squares are sums: 200 MB
@@ -252,10 +251,9 @@ class PrecisionRecallFscoreSupport:
             result[empty] = 0.0 if isinstance(self.zero_division, str) else self.zero_division
             if isinstance(self.zero_division, str) and name in self.warn_for:
                 where = "due to" if len(result) == 1 else "in labels with"
-                warnings.warn(
+                warn_undefined(
                     f"{name.capitalize()} is ill-defined and being set to 0.0 {where} no {modifier} samples. "
                     "Use `zero_division` parameter to control this behavior.",
-                    UndefinedMetricWarning,
                     stacklevel=4,
                 )
         return result

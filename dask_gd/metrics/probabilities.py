@@ -14,10 +14,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
 
 from ..protocol import Array
-from .checks import NO_WEIGHT, check_choice, check_finite, check_weight, label_codes
+from .checks import NO_WEIGHT, check_choice, check_finite, check_weight, label_codes, warn_undefined
 
 FEW_LABELS = 8  # whose rows are looked at label by label
 
@@ -208,9 +207,7 @@ class D2LogLoss:
 
     def value(self, sums: Losses) -> float:
         if sums.n_rows < 2:
-            warnings.warn(
-                "D^2 score is not well-defined with less than two samples.", UndefinedMetricWarning, stacklevel=3
-            )
+            warn_undefined("D^2 score is not well-defined with less than two samples.", stacklevel=3)
             return math.nan
         loss, weights = _own_losses(sums, self.labels)
         eps = np.finfo(np.float64).eps

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -12,12 +11,20 @@ from itertools import permutations
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from sklearn.exceptions import UndefinedMetricWarning
 
 from ..engine import Exchange, Ranges
 from ..kernels import Area, Ranks, merge_ranks
 from ..protocol import Array, Block
-from .checks import NO_WEIGHT, check_choice, check_finite, check_range, check_weight, label_codes, outputs
+from .checks import (
+    NO_WEIGHT,
+    check_choice,
+    check_finite,
+    check_range,
+    check_weight,
+    label_codes,
+    outputs,
+    warn_undefined,
+)
 from .judged import Judged, JudgeKernel
 
 SMALL_ROWS = 2**17  # of which the scores may come to the client; those of more meet on the workers
@@ -293,9 +300,8 @@ def _binary(classes: Array) -> Question:
 
 
 def _one_class() -> float:
-    warnings.warn(
+    warn_undefined(
         "Only one class is present in y_true. ROC AUC score is not defined in that case.",
-        UndefinedMetricWarning,
         stacklevel=4,
     )
     return math.nan

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-import warnings
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import xlogy
-from sklearn.exceptions import UndefinedMetricWarning
 
 from ..kernels import Squares, squared_errors
 from ..protocol import Array
-from .checks import NO_WEIGHT, check_range, check_weight, outputs, total
+from .checks import NO_WEIGHT, check_range, check_weight, outputs, total, warn_undefined
 
 
 class Means(NamedTuple):
@@ -271,7 +269,7 @@ def _too_few(n_rows: int, name: str) -> bool:
     if n_rows >= 2:
         return False
     message = f"{name} score is not well-defined with less than two samples."
-    warnings.warn(message, UndefinedMetricWarning, stacklevel=4)
+    warn_undefined(message, stacklevel=4)
     return True
 
 

@@ -22,10 +22,9 @@ from ..engine.splitting import (
     cut_like,
     first_column,
     fold_dtype,
+    folds_of_chunk,
     known_lengths,
-    label_codes,
     numbers_by_chunk,
-    rows_in,
 )
 from ..linear_model.folds import check_rows, numbers_of, warn_of_groups
 from ..protocol import Array
@@ -214,39 +213,6 @@ def seed_of(random_state: Any) -> int:
 
 
 # -- folds -----------------------------------------------------------------------------------------------------------
-
-
-def folds_of_chunk(rows: Any, *, index: int, n_splits: int, seed: int | None, stratified: bool) -> Array:
-    """The fold of each row of chunk ``index``: dealt out in turn along the rows sorted by class, beginning with fold
-    ``index``, and in order within each class unless there is a seed.
-
-    ``rows``: their labels, or whatever has their number.
-    """
-    n = rows if isinstance(rows, int) else rows_in(rows)
-    codes = codes_of(rows) if stratified else np.zeros(n, dtype=np.intp)
-    if seed is None:
-        order = np.argsort(codes, kind="stable")
-    else:
-        order = np.random.default_rng([seed, index]).permutation(n)
-        order = order[np.argsort(codes[order], kind="stable")]
-    dealt = (np.arange(n) + index) % n_splits
-    folds = np.empty(n, dtype=fold_dtype(n_splits))
-    folds[order] = dealt if seed is not None else np.sort(codes[order] * n_splits + dealt) % n_splits
-    return folds
-
-
-def codes_of(labels: Any) -> Array:
-    """The classes of a chunk's rows as integers.
-
-    Raises
-    ------
-    ValueError
-        Numbers that are no labels.
-    """
-    found, codes = label_codes(labels)
-    if found.dtype.kind == "f" and not (found == np.floor(found)).all():
-        raise ValueError("Supported target types are: ('binary', 'multiclass'). Got 'continuous' instead.")
-    return codes
 
 
 def lazy_folds(splitter: Any, X: Any, y: Any) -> Any:

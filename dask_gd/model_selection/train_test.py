@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
 from math import ceil, floor
@@ -14,19 +13,19 @@ import sklearn.model_selection
 
 from ..engine import is_dask, is_dask_frame
 from ..engine.splitting import (
+    ROUNDING,
     as_column,
     chunk_lengths,
+    codes_of,
     cut_like,
     first_column,
+    fold_of_parts,
     known_lengths,
     numbers_by_chunk,
-    rows_in,
+    part_of_chunk,
     take_parts,
 )
-from ..protocol import Array
-from .split import codes_of, in_memory, seed_of
-
-ROUNDING = 1e-9  # of a share times a number of rows
+from .split import in_memory, seed_of
 
 
 def train_test_split(
@@ -134,14 +133,8 @@ def fold_of_test(X: Any, *, test_size: float | int, random_state: Any, stratify:
     choose = partial(part_of_chunk, part=1, shares=shares, seed=seed_of(random_state))
     rows = first_column(X) if stratify is None else strata_of(stratify, X)
     stratified = stratify is not None
-    calls = [partial(_fold_of_chunk, choose=choose, arguments=some, stratified=stratified) for some in arguments]
+    calls = [partial(fold_of_parts, choose=choose, arguments=some, stratified=stratified) for some in arguments]
     return numbers_by_chunk(X, calls, rows, dtype=np.dtype(np.int8))
-
-
-def _fold_of_chunk(values: Any, *, choose: Callable[..., Array], arguments: tuple[int, ...], stratified: bool) -> Array:
-    fold = np.ones(rows_in(values), dtype=np.int8)
-    fold[choose(rows_in(values), codes_of(values) if stratified else None, *arguments)] = 0
-    return fold
 
 
 def parts_of(X: Any, test_size: Any, train_size: Any) -> tuple[tuple[float, float], Any, list[tuple[int, ...]]]:
@@ -257,46 +250,3 @@ def shared_out(lengths: Any, n: int) -> tuple[int, ...]:
     ends = np.cumsum([0, *lengths]).tolist()
     taken = [-(-end * n // max(ends[-1], 1)) for end in ends]
     return tuple(b - a for a, b in pairwise(taken))
-
-
-def part_of_chunk(
-    n: int,
-    codes: Array | None,
-    index: int,
-    n_train: int | None = None,
-    n_test: int | None = None,
-    *,
-    part: int,
-    shares: tuple[float, float],
-    seed: int,
-) -> Array:
-    """The rows of chunk ``index`` for training (``part`` 0) or for testing (1), in random order.
-
-    Along the rows sorted by class, shuffled within each, evenly spaced ones are chosen from a random start on: every
-    row with the same probability, and from every class its share but for one or two rows. Without the numbers the
-    ``shares`` are rounded so that errors of equal chunks cancel.
-    """
-    rng = np.random.default_rng([seed, index])
-    if n_test is None or n_train is None:
-        test, train = shares
-        n_test = ceil((index + 1) * n * test - ROUNDING) - ceil(index * n * test - ROUNDING)
-        n_test = min(n_test, n)
-        rest = n - n_test
-        n_train = min(floor((index + 1) * rest * train + ROUNDING) - floor(index * rest * train + ROUNDING), rest)
-    line = rng.permutation(n)
-    if codes is not None:
-        line = line[np.argsort(codes[line], kind="stable")]
-    tested = evenly(n, n_test, rng)
-    rows = line[tested]
-    if part == 0:
-        rows = line[~tested]
-        rows = rows[evenly(len(rows), n_train, rng)]
-    return rows if codes is None else rng.permutation(rows)
-
-
-def evenly(n: int, count: int, rng: np.random.Generator) -> Array:
-    """``count`` of n places, evenly spaced on a ring, from a random place on: a mask."""
-    mask = np.zeros(n, dtype=bool)
-    if n:
-        mask[(np.arange(count) * n // max(count, 1) + rng.integers(n)) % n] = True
-    return mask
