@@ -26,6 +26,7 @@ from dask_gd import (
     RidgeCV,
 )
 from dask_gd.engine import open_engine
+from dask_gd.engine.blocks import dask_blocks
 from dask_gd.engine.cluster import ClusterEngine
 from dask_gd.engine.cluster_streaming import ClusterStreamingEngine
 from dask_gd.engine.placing import place
@@ -315,6 +316,28 @@ def test_data_larger_than_the_clusters_memory():
     np.testing.assert_allclose(model.coef_[:3], [1, -2, 0], atol=1e-10)
     assert model.intercept_ == pytest.approx(3)
     assert max(peak.values()) < 320e6  # where they would be paused
+
+
+def test_what_was_streamed_is_not_read_again_when_a_worker_is_lost(tmp_path):
+    def load(path, i):
+        with open(os.path.join(path, str(i)), "a+") as f:
+            f.write("x")
+            f.flush()
+            last = i == 15 and f.tell() == 1
+        while last:  # until those before it are with the client
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return np.random.default_rng(i).standard_normal((50, 3))
+
+    X = da.concatenate([da.from_delayed(dask.delayed(load)(str(tmp_path), i), (50, 3), float) for i in range(16)])
+    with cluster(1, 1) as workers, Client(workers) as client:
+        source = dask_blocks(X, np.ones(800), None, None, targets="columns")
+        engine = ClusterStreamingEngine(client, source, keep=False)
+        engine.sweep(MomentsKernel(3, classification=False))
+        engine.close()
+    reads = [(tmp_path / str(i)).stat().st_size for i in range(16)]
+    assert reads[:12] == [1] * 12  # three of four batches
+    assert reads[12:] == [2] * 4
 
 
 def test_a_load_that_fails_twice_is_tried_again(two_processes, tmp_path):

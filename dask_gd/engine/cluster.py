@@ -18,7 +18,7 @@ from .batch import BatchResult, Opaque, aligned, apply, cut_blocks, join_blocks,
 from .blas import one_blas_thread
 from .blocks import Source
 from .graph import task
-from .health import CLUSTER_LOST, describe, wait
+from .health import CLUSTER_LOST, collect, describe, wait
 from .lane import open_lane, request
 from .local import LocalEngine
 from .placing import PARCELS_PER_THREAD, homes, place
@@ -314,11 +314,9 @@ class ClusterEngine:
             ]
         )
         try:
-            wait(self.client, futures)
-            results = list(self.client.gather(futures))
+            results: list[BatchResult] = collect(self.client, futures)
         except BaseException:
             self._threads = {}
-            self.client.cancel(futures)
             raise
         if any(r.worker != batch[0].worker for r, batch in zip(results, batches, strict=True)):
             self._threads = {}  # stolen, or its worker is gone: look again who has what before the next sweep
@@ -365,18 +363,15 @@ class ClusterEngine:
             with one_blas_thread():  # as in a task; idle ones would spin, on the cores of workers of this machine
                 return job(self)
         blocks = [self._blocks.get(i, call) for i, call in enumerate(self.source.calls)]
-        [future] = self._ask([task(run_whole, Opaque(job), blocks, key=f"fit-{self._name}", inputs=self.source.inputs)])
+        asked = self._ask([task(run_whole, Opaque(job), blocks, key=f"fit-{self._name}", inputs=self.source.inputs)])
         try:
-            wait(self.client, [future])
-            return self.client.gather(future)
+            [result] = collect(self.client, asked)
         except CLUSTER_LOST as error:
             raise FitInterrupted(
                 f"The cluster lost the fit: {describe(error)}. "
                 "Start a cluster with more workers or memory and fit again."
             ) from error
-        except BaseException:
-            self.client.cancel([future])
-            raise
+        return result
 
     def _loaded_bytes(self) -> float:
         futures = list(self._blocks.values())

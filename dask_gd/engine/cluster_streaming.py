@@ -16,7 +16,7 @@ from .batch import Opaque
 from .blas import one_blas_thread
 from .blocks import Source
 from .cluster import INLINE_BYTES, carry
-from .health import CLUSTER_LOST, describe, wait, workers_of
+from .health import CLUSTER_LOST, collect, describe, workers_of
 from .pieces import Transforms, cut_pieces
 from .placing import on_cluster, place
 from .room import find_room, open_room
@@ -79,15 +79,11 @@ class ClusterStreamingEngine(StreamingEngine):
             for i, (graph, given, home) in enumerate(zip(self._graphs, self._given, self._homes, strict=True))
         ]
         try:
-            wait(self.client, futures)
-            return list(self.client.gather(futures))
+            return collect(self.client, futures, early=True)
         except CLUSTER_LOST as error:
             raise FitInterrupted(
                 f"The cluster lost a sweep: {describe(error)}. Give the workers more memory or make the chunks smaller."
             ) from error
-        except BaseException:
-            self.client.cancel(futures)
-            raise
 
     def run(self, job: Callable[[Engine], Any], *, interactive: bool = False) -> Any:
         """A whole fit, from here."""

@@ -135,19 +135,15 @@ class Exchange:
         tasks = self._tasks(function, calls)
         if self.client is None:
             return list(dask.compute(*tasks, optimize_graph=False))
-        from .health import CLUSTER_LOST, describe, wait
+        from .health import CLUSTER_LOST, collect, describe
 
-        futures = self.client.compute(tasks, optimize_graph=False)
         try:
-            wait(self.client, futures)
-            return list(self.client.gather(futures))
+            return collect(self.client, self.client.compute(tasks, optimize_graph=False))
         except CLUSTER_LOST as error:
             raise FitInterrupted(
                 f"The cluster lost rows that were being put in order: {describe(error)}. Give the workers more memory "
                 "or make the chunks smaller."
             ) from error
-        finally:
-            self._release(futures)
 
 
 class Ranges:

@@ -19,8 +19,9 @@ POLL_SECONDS = 5.0
 CLUSTER_LOST = (KilledWorker, distributed.CancelledError, distributed.comm.CommClosedError, ConnectionError)
 
 
-def wait(client: Any, futures: list[Any]) -> None:
-    """Wait for all futures, but not for a cluster that is gone, or whose workers stay paused.
+def wait(client: Any, futures: list[Any], *, first: bool = False) -> None:
+    """Wait for all futures, or for the ``first`` of them, but not for a cluster that is gone, or whose workers stay
+    paused.
 
     Raises
     ------
@@ -34,7 +35,8 @@ def wait(client: Any, futures: list[Any]) -> None:
     warned = False
     while True:
         try:
-            distributed.wait(futures, timeout=min(POLL_SECONDS, patience))
+            enough = "FIRST_COMPLETED" if first else "ALL_COMPLETED"
+            distributed.wait(futures, timeout=min(POLL_SECONDS, patience), return_when=enough)
             return
         except TimeoutError:
             now = time.monotonic()
@@ -51,6 +53,61 @@ def wait(client: Any, futures: list[Any]) -> None:
             pending = [str(f.key) for f in futures if f.status == "pending"]
             logger.warning("waiting %.0f s for %s …", now - began, ", ".join(pending[:3]))
             warned = True
+
+
+def collect(client: Any, futures: list[Any], *, early: bool = False) -> list[Any]:
+    """The results; ``futures`` is emptied.
+
+    ``early``: each is fetched as soon as it is there and then let go of, so that what came is not computed again when
+    the worker that computed it is lost.
+
+    Raises
+    ------
+    FitInterrupted
+        As :func:`wait`.
+    """
+    ahead = dict(enumerate(futures))
+    futures.clear()
+    results: dict[int, Any] = {}
+    failed: dict[int, Any] = {}
+    patience = POLL_SECONDS
+    try:
+        while ahead:
+            wait(client, list(ahead.values()), first=early)
+            failed |= {i: ahead.pop(i) for i, future in list(ahead.items()) if future.status == "error"}
+            there = {i: future for i, future in ahead.items() if future.status == "finished"}
+            values = _fetched(client, list(there.values()), patience)
+            if values is None:
+                patience *= 2
+                continue
+            patience = POLL_SECONDS
+            results |= zip(there, values, strict=True)
+            for i in there:
+                del ahead[i]
+        if failed:
+            client.gather([failed[i] for i in sorted(failed)])
+    except BaseException:
+        client.cancel([*ahead.values(), *failed.values()])
+        raise
+    return [results[i] for i in sorted(results)]
+
+
+def _fetched(client: Any, futures: list[Any], patience: float) -> list[Any] | None:
+    """The results of futures that are done; None where some do not come, for they may have been lost since."""
+
+    async def fetch() -> Any:
+        try:
+            return await client.gather(futures, asynchronous=True)
+        except Exception:
+            if all(future.status == "finished" for future in futures):
+                raise
+            return None  # one of them was lost, and failed when it was computed again
+
+    try:
+        values: list[Any] | None = client.sync(fetch, callback_timeout=patience)
+    except TimeoutError:
+        return None
+    return values
 
 
 def idle_because(client: Any) -> str | None:
