@@ -20,7 +20,9 @@ from sklearn.exceptions import ConvergenceWarning
 from dask_gd import GDClassifier, LogisticRegression, Ridge, SGDClassifier
 from dask_gd.engine import cluster as cluster_module
 from dask_gd.engine import lane, open_engine
+from dask_gd.engine import reach as reach_module
 from dask_gd.engine.cluster import ClusterEngine
+from dask_gd.engine.reach import reach
 from dask_gd.kernels import MomentsKernel
 
 pytestmark = pytest.mark.timeout(240)
@@ -120,11 +122,44 @@ def test_the_lane_changes_no_bit(n_workers, threads, processes, answers, expecte
 
 
 def test_encrypted(answers, expected):
-    pytest.importorskip("cryptography")
-    with cluster(2, 1, security=True) as workers, Client(workers):
+    with cluster(2, 1, security=True) as workers, Client(workers) as client:
         assert fits(*lazy()) == expected
         assert answers
         assert all(answers)
+        assert reach(client, list(client.nthreads()))
+
+
+@pytest.fixture
+def direct(monkeypatch):
+    """The workers that were asked without the scheduler, request for request."""
+    asked = []
+
+    def watched(client, workers, message):
+        asked.append(workers)
+        return each(client, workers, message)
+
+    each = lane._each
+    monkeypatch.setattr(lane, "_each", watched)
+    return asked
+
+
+@pytest.mark.parametrize("way", ["setting", "firewall", "open"])
+def test_with_and_without_the_scheduler(way, answers, direct, expected, monkeypatch):
+    if way == "firewall":
+        monkeypatch.setattr(reach_module, "SECONDS", 0.0)
+    with cluster(2, 1) as workers, Client(workers, direct_to_workers=False if way == "setting" else None) as client:
+        if way == "open":
+            assert not reach(client, [])
+            assert not reach(client, list(client.nthreads()))  # nobody waits for the answer …
+            while not reach(client, list(client.nthreads())):
+                time.sleep(0.01)
+        assert fits(*lazy()) == expected
+        assert answers
+        assert all(answers)
+        if way == "open":
+            assert len(direct) == len(answers)  # … but it comes
+        else:
+            assert not direct
 
 
 class Meet:

@@ -22,6 +22,7 @@ from .health import CLUSTER_LOST, collect, describe, wait
 from .lane import open_lane, request
 from .local import LocalEngine
 from .placing import PARCELS_PER_THREAD, homes, place
+from .reach import reach
 from .tree import Tree
 
 logger = logging.getLogger("dask_gd")
@@ -103,6 +104,7 @@ class ClusterEngine:
         self._threads = self.client.nthreads()
         if not self._threads:
             raise FitInterrupted("Every worker left while the data were placed: start workers and fit again.")
+        reach(self.client, self._threads)
         self.extent = self.extent._replace(workers=len(self._threads), threads=sum(self._threads.values()))
         plan = place(nbytes, places, self._threads)
         self._new_stem()
@@ -314,7 +316,7 @@ class ClusterEngine:
             ]
         )
         try:
-            results: list[BatchResult] = collect(self.client, futures)
+            results: list[BatchResult] = collect(self.client, futures, direct=reach(self.client, self._threads))
         except BaseException:
             self._threads = {}
             raise

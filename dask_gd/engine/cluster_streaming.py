@@ -19,6 +19,7 @@ from .cluster import INLINE_BYTES, carry
 from .health import CLUSTER_LOST, collect, describe, workers_of
 from .pieces import Transforms, cut_pieces
 from .placing import on_cluster, place
+from .reach import reach
 from .room import find_room, open_room
 from .streaming import Streamed, StreamingEngine, piece_count, stream
 
@@ -79,7 +80,7 @@ class ClusterStreamingEngine(StreamingEngine):
             for i, (graph, given, home) in enumerate(zip(self._graphs, self._given, self._homes, strict=True))
         ]
         try:
-            return collect(self.client, futures, early=True)
+            return collect(self.client, futures, early=True, direct=reach(self.client, self._rooms))
         except CLUSTER_LOST as error:
             raise FitInterrupted(
                 f"The cluster lost a sweep: {describe(error)}. Give the workers more memory or make the chunks smaller."

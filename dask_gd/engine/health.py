@@ -55,11 +55,11 @@ def wait(client: Any, futures: list[Any], *, first: bool = False) -> None:
             warned = True
 
 
-def collect(client: Any, futures: list[Any], *, early: bool = False) -> list[Any]:
+def collect(client: Any, futures: list[Any], *, early: bool = False, direct: bool = False) -> list[Any]:
     """The results; ``futures`` is emptied.
 
     ``early``: each is fetched as soon as it is there and then let go of, so that what came is not computed again when
-    the worker that computed it is lost.
+    the worker that computed it is lost. ``direct``: from the workers and not by way of the scheduler.
 
     Raises
     ------
@@ -76,9 +76,9 @@ def collect(client: Any, futures: list[Any], *, early: bool = False) -> list[Any
             wait(client, list(ahead.values()), first=early)
             failed |= {i: ahead.pop(i) for i, future in list(ahead.items()) if future.status == "error"}
             there = {i: future for i, future in ahead.items() if future.status == "finished"}
-            values = _fetched(client, list(there.values()), patience)
+            values = _fetched(client, list(there.values()), patience, direct)
             if values is None:
-                patience *= 2
+                patience, direct = 2 * patience, False
                 continue
             patience = POLL_SECONDS
             results |= zip(there, values, strict=True)
@@ -92,12 +92,12 @@ def collect(client: Any, futures: list[Any], *, early: bool = False) -> list[Any
     return [results[i] for i in sorted(results)]
 
 
-def _fetched(client: Any, futures: list[Any], patience: float) -> list[Any] | None:
+def _fetched(client: Any, futures: list[Any], patience: float, direct: bool) -> list[Any] | None:
     """The results of futures that are done; None where some do not come, for they may have been lost since."""
 
     async def fetch() -> Any:
         try:
-            return await client.gather(futures, asynchronous=True)
+            return await client.gather(futures, asynchronous=True, direct=direct or None)
         except Exception:
             if all(future.status == "finished" for future in futures):
                 raise

@@ -1,8 +1,11 @@
 """The fast lane: a short sweep goes to the workers past the queue of tasks.
 
 A round of tasks costs about 10 ms, most of them fixed intervals at which client, scheduler and workers send. A request
-that the scheduler passes on to the workers is answered in 1 to 2 ms. It names parcels, which the worker finds among
-its own data, and runs on the threads that run its tasks: the same blocks, the same tree, the same bits.
+is answered in 1 to 2 ms. It names parcels, which the worker finds among its own data, and runs on the threads that run
+its tasks: the same blocks, the same tree, the same bits.
+
+Where the client reaches the workers, the request goes to them, and otherwise to the scheduler, which passes it on: the
+large sums of many columns would be read and written twice there.
 
 Nothing is kept for it on a worker, so that nothing can be lost with one, and there is no actor because a worker that
 holds an actor cannot be retired. Whatever goes wrong, the answer is None and the sweep is run by tasks instead.
@@ -18,11 +21,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from distributed import threadpoolexecutor
-from distributed.protocol import to_serialize
+from distributed.protocol import Serialized, serialize, to_serialize
 
 from ..protocol import Block, Kernel
 from .batch import BatchResult, run_batch
 from .health import describe
+from .reach import reach
 from .tree import merge
 
 logger = logging.getLogger("dask_gd")
@@ -90,6 +94,12 @@ def open_lane(worker: Any) -> None:
         worker.handlers[OPERATION] = Lane(worker).sweep
 
 
+async def _each(client: Any, workers: list[str], message: dict[str, Any]) -> dict[str, Any]:
+    """The answer of every worker."""
+    calls = (getattr(client.rpc(worker), OPERATION)(**message) for worker in workers)
+    return dict(zip(workers, await asyncio.gather(*calls), strict=True))
+
+
 def request(
     client: Any, kernel: Kernel, stem: str, numbers: dict[str, list[int]], n_blocks: int, expected: float
 ) -> list[BatchResult] | None:
@@ -107,19 +117,24 @@ def request(
     patience = PATIENCE + 100 * expected
     workers = list(numbers)
 
+    near = reach(client, workers)
+
     async def ask() -> Any:
         message = {
-            "op": OPERATION,
-            "kernel": to_serialize(kernel),
+            "kernel": Serialized(*serialize(kernel)),  # once for all workers
             "stem": stem,
             "numbers": numbers,
             "n_blocks": n_blocks,
             "patience": patience,
         }
-        asked = asyncio.ensure_future(client.scheduler.broadcast(msg=message, workers=workers))
+        if near:
+            asked = asyncio.ensure_future(_each(client, workers, message))
+        else:
+            message["op"] = OPERATION
+            asked = asyncio.ensure_future(client.scheduler.broadcast(msg=message, workers=workers))
         try:
             await asyncio.wait([asked], timeout=CHECK_FIRST)
-            while not asked.done():  # the scheduler would go on trying to connect to a worker that is gone
+            while not asked.done():  # who asks would go on trying to connect to a worker that is gone
                 gone = set(workers).difference(await client.nthreads(workers))
                 if gone:
                     raise ConnectionError(f"{', '.join(gone)} left")
