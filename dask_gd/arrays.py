@@ -5,7 +5,6 @@ The arrays of a block stay in the library and on the device of its X. What leave
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import array_api_compat as compat
@@ -14,7 +13,6 @@ from scipy.sparse import csr_array, issparse
 
 IN_MAIN_MEMORY = (np.ndarray, np.generic)
 FEW_LABELS, SOME_VALUES = 8, 1000  # labels that comparing finds faster than sorting; values that tell whether more are
-LINE_BYTES = 64  # of the cache
 
 
 def namespace(array: Any) -> Any:
@@ -94,14 +92,6 @@ def take(array: Any, rows: Any) -> Any:
     if isinstance(rows, slice):
         return array[rows, ...]
     return namespace(array).take(array, alike(rows, array), axis=0)
-
-
-def line_aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray[Any, Any]:
-    """Zeros that begin with a line of the cache: vectors across two lines load half as fast."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + LINE_BYTES, np.uint8)
-    start = -memory.ctypes.data % LINE_BYTES
-    return np.asarray(memory[start : start + size].view(dtype).reshape(shape))
 
 
 def few_labels(values: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], list[np.ndarray[Any, Any]]] | None:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from .arrays import nbytes
+from .memory import added
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
@@ -225,7 +226,7 @@ class PointSums(NamedTuple):
     rows: Array | None = None  # (t,) how many, where the points name their rows
 
     def __add__(self, other: PointSums) -> PointSums:  # type: ignore[override]
-        return PointSums._make(None if a is None else a + b for a, b in zip(self, other, strict=True))
+        return PointSums._make(None if a is None else added(a, b) for a, b in zip(self, other, strict=True))
 
 
 class Sums(NamedTuple):

@@ -23,6 +23,7 @@ FLOORS = {
     "penalties": 0,
     "exceptions": 0,
     "lazy": 0,
+    "memory": 0,
     "compiled": 0,
     "objective": 1,
     "expansion": 1,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arrays import line_aligned
+from ..memory import line_aligned
 from ..protocol import Array
 from .jit import COMPILED, jit, numba
 from .panels import add_tiles, new_panel, padded, scale, turn

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..arrays import line_aligned
+from ..memory import line_aligned
 from ..protocol import Array
 from .elementary import same
 from .jit import jit

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import kept_memory, recycled
 from ..protocol import Array
 from .jit import jit, numba
 from .pointwise import signature
 from .walk import prefetch
 
-__all__ = ["add_csr_sums", "columns_of", "csr_gram", "csr_moments", "padded"]
+__all__ = ["add_csr_sums", "csr_gram", "csr_moments", "padded"]
 
 ENTRIES = 16384  # of a slice: with what is done to them they stay in the L2 cache
 TILE = 64  # rows and columns of a Gram matrix that are turned over at a time
@@ -292,14 +293,6 @@ def padded(columns: int) -> int:
     return columns if columns <= 2 else -(-columns // 4) * 4
 
 
-def columns_of(*parts: Array) -> Array:
-    """(m, d) coefficients, some below others, column by column: (d, m), filled up."""
-    m = sum(map(len, parts))
-    W = np.zeros((parts[0].shape[1], padded(m)))
-    W[:, :m] = np.concatenate(parts).T
-    return W
-
-
 def add_csr_sums(
     X: Any,
     Y: Array,
@@ -324,7 +317,7 @@ def add_csr_sums(
     ----------
     X : csr_array of shape (n, d)
     Y, weight, offset : (n, q), and (n,) or empty
-    W, b, c : (d, ·) from :func:`columns_of`, (m,) and (m,)
+    W, b, c : (d, ·) coefficients, column by column and :func:`padded` with zeros, (m,) and (m,)
     twin : Twin
         Of the loss, for float64.
     classes : int
@@ -400,10 +393,15 @@ def csr_moments(X: Any, weight: Array, total: float) -> tuple[Array, Array]:
     """
     of = X.data.dtype.char, X.indices.dtype.char
     matrix = X.data, X.indices, X.indptr.astype(X.indices.dtype, copy=False), weight
-    sums = np.zeros((X.shape[1], 2))
+    d = X.shape[1]
+    sums = kept_memory("columns", (d, 2), np.float64)
+    sums[:] = 0.0
     _column_sums(*of)(*matrix, sums)
-    mean = sums[:, 0] / total
-    m2 = sums[:, 1] - total * mean * mean
+    mean, m2 = recycled((d,), np.float64), recycled((d,), np.float64)
+    np.divide(sums[:, 0], total, out=mean)
+    np.multiply(mean, mean, out=m2)
+    m2 *= -total
+    m2 += sums[:, 1]
     if (m2 >= KEPT * sums[:, 1]).all() and np.isfinite(m2).all():
         return mean, m2
     sums[:] = 0.0

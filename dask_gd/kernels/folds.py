@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import numpy_dtype
+from ..memory import kept_memory
 from ..protocol import Array, Block, Kernel
 from .moments import shape_problem
-from .rows import kept_memory, row_range, take_block
+from .rows import row_range, take_block
 
 RUN_ROWS = 1024  # of a fold that follow each other are worth a piece
 PIECE_ROWS = 4096  # of a fold at a time, on average, where folds lie among each other …

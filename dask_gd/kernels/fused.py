@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from ..arrays import line_aligned
 from ..losses import Loss
+from ..memory import kept_memory, line_aligned
 from ..protocol import DIAGONAL, GRADIENT, PRODUCT, VALUE, Array, Block, Points, PointSums
 from .fused_csr import fused_csr_sums
-from .rows import kept_memory, row_slices
+from .rows import row_slices
 
 NOTHING = np.zeros(0)
 NO_GRAMS = np.zeros((0, 0, 0))

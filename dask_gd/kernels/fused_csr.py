@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..losses import Loss
+from ..memory import kept_memory, recycled
 from ..protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Array, Block, Points, PointSums
 
 NOTHING = np.zeros(0)
@@ -21,13 +22,16 @@ def fused_csr_sums(loss: Loss, asked: list[Points], block: Block) -> list[PointS
     twin = twin_of(loss, np.dtype(np.float64))
     if twin is None or (any("hess" in points.want for points in asked) and not X.has_canonical_format):
         return None
-    y = block.y.astype(np.float64, copy=False).reshape(X.shape[0], -1)
+    y = block.y.reshape(X.shape[0], -1)
+    if y.dtype != np.float64:
+        y, given = kept_memory("targets", y.shape, np.float64), y
+        y[:] = given
     weight, offset = (NOTHING if a is None else a.astype(np.float64, copy=False) for a in (block.weight, block.offset))
     return [_point_sums(loss, twin, points, X, y, weight, offset) for points in asked]
 
 
 def _point_sums(loss: Loss, twin: Any, points: Points, X: Any, y: Array, weight: Array, offset: Array) -> PointSums:
-    from ..compiled.sparse import add_csr_sums, columns_of, padded
+    from ..compiled.sparse import add_csr_sums, padded
 
     t, k, d = points.W.shape
     m, order = t * k, ORDERS[points.want]
@@ -37,12 +41,17 @@ def _point_sums(loss: Loss, twin: Any, points: Points, X: Any, y: Array, weight:
         parts.append(points.direction[0].reshape(m, d))
         c = points.direction[1].reshape(m).astype(np.float64)
     value, grad_b, curved_b = np.zeros(t), np.zeros(m), np.zeros(m)
-    sum_w = np.zeros((d, (0, padded(m), padded(2 * m), padded(2 * m))[order]))
-    sum_ww = np.zeros((d, padded(m) if order == 2 else 0))
+    sum_w = recycled((d, (0, padded(m), padded(2 * m), padded(2 * m))[order]), np.float64)
+    sum_ww = recycled((d, padded(m) if order == 2 else 0), np.float64)
+    sum_w[:], sum_ww[:] = 0.0, 0.0
     curvature = np.zeros((m, X.shape[0])) if "hess" in points.want else np.zeros((0, 0))
     classes = k if twin.one_vs_rest else 0
     out = (value, grad_b, curved_b, sum_w, sum_ww, curvature)
-    add_csr_sums(X, y, weight, offset, columns_of(*parts), b, c, twin, classes, order, *out)
+    W = kept_memory("coefficients", (d, padded(m * len(parts))), np.float64)  # column by column, filled up
+    W[:] = 0.0
+    for i, part in enumerate(parts):
+        W[:, i * m : (i + 1) * m] = part.T
+    add_csr_sums(X, y, weight, offset, W, b, c, twin, classes, order, *out)
     if order == 0:
         return PointSums(value)
 

@@ -11,6 +11,7 @@ from scipy.sparse import issparse
 from ..arrays import alike, average, few_labels, is_device_array, namespace, numpy_dtype, row_sums, take, to_numpy
 from ..losses import Loss
 from ..losses.base import REALS
+from ..memory import added, recycled
 from ..protocol import Array, Block
 from .device import device_moments, weights_of
 from .rows import row_slices
@@ -57,13 +58,20 @@ class Moments:
             classes[label] = classes.get(label, 0.0) + weight
         weight = self.weight + other.weight
         share = other.weight / weight if weight > 0 else 0.0
-        delta, y_delta = other.mean - self.mean, other.y_mean - self.y_mean
+        y_delta = other.y_mean - self.y_mean
+        delta = np.subtract(other.mean, self.mean, out=recycled(self.mean.shape, np.float64))
+        mean = np.multiply(delta, share, out=recycled(delta.shape, np.float64))
+        mean += self.mean
+        delta *= delta
+        delta *= self.weight * share
+        m2 = added(self.m2, other.m2)
+        m2 += delta
         return Moments(
             n_rows=self.n_rows + other.n_rows,
             n_used=self.n_used + other.n_used,
             weight=weight,
-            mean=self.mean + delta * share,
-            m2=self.m2 + other.m2 + delta * delta * (self.weight * share),
+            mean=mean,
+            m2=m2,
             y_mean=self.y_mean + y_delta * share,
             y_m2=self.y_m2 + other.y_m2 + y_delta * y_delta * (self.weight * share),
             min_weight=min(self.min_weight, other.min_weight),

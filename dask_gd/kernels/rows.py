@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
 
-from ..arrays import cut_rows, is_device_array, line_aligned, numpy_dtype, take, to_numpy
+from ..arrays import cut_rows, is_device_array, numpy_dtype, take, to_numpy
 from ..protocol import Array, Block, Rows
 
 CACHE_BYTES = 512 * 1024  # of X and the margins together; 256 KiB to 1 MiB measure alike
@@ -18,9 +17,6 @@ MAX_ROWS = 4096  # bounds the rounding of float32 sums before they are added in 
 MAX_SPARSE_ROWS = 16384  # slicing CSR copies, so slices are longer
 DEVICE_BYTES = 256 * 2**20  # of X and the margins together on a device, where a call costs as much as a megabyte
 FEISTEL_ROUNDS = 6
-KEPT_BYTES = 2**22  # of the memory that a thread keeps for one purpose
-
-_KEPT = threading.local()
 
 
 def row_slices(X: Any, columns: int) -> Iterator[slice]:
@@ -45,23 +41,6 @@ def _device_slices(n: int, step: int) -> Iterator[slice]:
         yield slice(start, min(start + step, whole))
     if whole < n:
         yield slice(whole, n)
-
-
-def kept_memory(purpose: str, shape: tuple[int, ...], dtype: Any) -> Array:
-    """An array that this thread writes over when it next asks for one of the same purpose.
-
-    Under a nanny what is freed goes back to the system at once, and a fresh array of more than 100 kB is fresh memory:
-    the page faults cost as much as the arithmetic.
-    """
-    size = math.prod(shape)
-    if size * np.dtype(dtype).itemsize > KEPT_BYTES:
-        return np.empty(shape, dtype)
-    name = f"{purpose}-{np.dtype(dtype).char}"
-    kept = getattr(_KEPT, name, None)
-    if kept is None or len(kept) < size:
-        kept = line_aligned((size,), dtype)
-        setattr(_KEPT, name, kept)
-    return np.asarray(kept[:size].reshape(shape))
 
 
 def take_rows(X: Any, rows: slice) -> Any:

@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..arrays import alike, is_device_array, numpy_dtype
+from ..memory import kept_memory
 from ..protocol import Array, Block, Kernel, Points, PointSums, Sums
 from .folds import EVERYTHING, fold_pieces, plus
 from .loss import LossKernel
-from .rows import kept_memory, row_range, take_block
+from .rows import row_range, take_block
 
 MARGIN_BYTES = 48 * 1024  # of one output of one model; more would be fresh memory each time under a nanny
 CLASS_NUMBER = "class_number"  # the response of a metric that is content with the numbers of classes
