@@ -44,6 +44,15 @@ def kept_memory(purpose: str, shape: tuple[int, ...], dtype: Any) -> Array:
     return np.asarray(kept[:size].reshape(shape))
 
 
+def in_precision(purpose: str, values: Array, dtype: Any) -> Array:
+    """The values themselves if they have this dtype, else a copy in :func:`kept_memory`."""
+    if values.dtype == dtype:
+        return values
+    copy = kept_memory(purpose, values.shape, dtype)
+    copy[...] = values
+    return copy
+
+
 class _Loan:
     """Owns the memory of an array and of its views; when the last of them is gone it goes back to the pool."""
 

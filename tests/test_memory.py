@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dask_gd import memory
-from dask_gd.memory import LEAST_BYTES, POOL_BYTES, added, kept_memory, line_aligned, recycled
+from dask_gd.memory import LEAST_BYTES, POOL_BYTES, added, in_precision, kept_memory, line_aligned, recycled
 
 N = LEAST_BYTES // 8
 
@@ -117,3 +117,11 @@ def test_a_thread_keeps_memory_for_itself():
     thread.join()
     assert not np.shares_memory(mine, theirs[0])
     assert address(line_aligned((5,), np.float32)) % memory.LINE_BYTES == 0
+
+
+def test_a_copy_only_where_the_precision_differs():
+    values = np.arange(5)
+    assert in_precision("test", values, np.int64) is values
+    copy = in_precision("test", values, np.float32)
+    assert copy.dtype == np.float32
+    assert copy.tolist() == values.tolist()

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from ..losses import Loss
-from ..memory import kept_memory, line_aligned
+from ..memory import in_precision, kept_memory, line_aligned
 from ..protocol import DIAGONAL, GRADIENT, PRODUCT, VALUE, Array, Block, Points, PointSums
 from .fused_csr import fused_csr_sums
 from .rows import row_slices
@@ -46,8 +46,9 @@ def fused_sums(
     twin = twin_of(loss, margins)
     if twin is None:
         return None
-    y = block.y.astype(margins, copy=False).reshape(X.shape[0], -1)
-    weight, offset = (NOTHING if a is None else a.astype(np.float64, copy=False) for a in (block.weight, block.offset))
+    y = in_precision("targets", block.y, margins).reshape(X.shape[0], -1)
+    weight = NOTHING if block.weight is None else in_precision("weights", block.weight, np.float64)
+    offset = NOTHING if block.offset is None else in_precision("offsets", block.offset, np.float64)
     sums = [_PointSums(loss, twin, points, dtype, margins) for points in asked]
     whole = origin is None and X.dtype == dtype
     simple = [part for part in sums if whole and part.direct]

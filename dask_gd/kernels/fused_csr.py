@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..losses import Loss
-from ..memory import kept_memory, recycled
+from ..memory import in_precision, kept_memory, recycled
 from ..protocol import DIAGONAL, EXPECTED, GRADIENT, HESSIAN, PRODUCT, VALUE, Array, Block, Points, PointSums
 
 NOTHING = np.zeros(0)
@@ -22,11 +22,9 @@ def fused_csr_sums(loss: Loss, asked: list[Points], block: Block) -> list[PointS
     twin = twin_of(loss, np.dtype(np.float64))
     if twin is None or (any("hess" in points.want for points in asked) and not X.has_canonical_format):
         return None
-    y = block.y.reshape(X.shape[0], -1)
-    if y.dtype != np.float64:
-        y, given = kept_memory("targets", y.shape, np.float64), y
-        y[:] = given
-    weight, offset = (NOTHING if a is None else a.astype(np.float64, copy=False) for a in (block.weight, block.offset))
+    y = in_precision("targets", block.y, np.float64).reshape(X.shape[0], -1)
+    weight = NOTHING if block.weight is None else in_precision("weights", block.weight, np.float64)
+    offset = NOTHING if block.offset is None else in_precision("offsets", block.offset, np.float64)
     return [_point_sums(loss, twin, points, X, y, weight, offset) for points in asked]
 
 
