@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from ..memory import kept_memory
 from ..protocol import Array, Block
 from .rows import in_main_memory, take_block
 
@@ -81,7 +82,8 @@ class SampleKernel:
     share: float = 1.0
 
     def __call__(self, block: Block) -> Sample:
-        keys = np.random.default_rng(block.index).random(block.n_rows)
+        keys = kept_memory("keys", (block.n_rows,), np.float64)
+        np.random.default_rng(block.index).random(out=keys)
         rows = np.flatnonzero(keys < self.share)
         rows = rows[_lowest(keys[rows], self.size)]
         part = in_main_memory(take_block(block, rows))
