@@ -10,7 +10,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-from clusters import cluster
+from clusters import cluster, watch_gather
 from distributed import Client, SchedulerPlugin, wait
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -25,7 +25,7 @@ from dask_gd import (
     Ridge,
     RidgeCV,
 )
-from dask_gd.engine import open_engine
+from dask_gd.engine import health, open_engine
 from dask_gd.engine.blocks import dask_blocks
 from dask_gd.engine.cluster import ClusterEngine
 from dask_gd.engine.cluster_streaming import ClusterStreamingEngine
@@ -318,26 +318,42 @@ def test_data_larger_than_the_clusters_memory():
     assert max(peak.values()) < 320e6  # where they would be paused
 
 
-def test_what_was_streamed_is_not_read_again_when_a_worker_is_lost(tmp_path):
-    def load(path, i):
+def test_what_was_streamed_is_not_read_again_when_a_worker_is_lost(tmp_path, monkeypatch):
+    path, fetched_all = tmp_path / "reads", tmp_path / "fetched"
+    path.mkdir()
+
+    def load(i):
         with open(os.path.join(path, str(i)), "a+") as f:
             f.write("x")
             f.flush()
-            last = i == 15 and f.tell() == 1
-        while last:  # until those before it are with the client
-            time.sleep(0.5)
-            os.kill(os.getpid(), signal.SIGKILL)
+            last = len(os.listdir(path)) == 16 and f.tell() == 1  # of the batches, whichever that is
+        while last:
+            time.sleep(0.05)
+            if fetched_all.exists():
+                time.sleep(0.5)  # in which the client lets go of them
+                os.kill(os.getpid(), signal.SIGKILL)
         return np.random.default_rng(i).standard_normal((50, 3))
 
-    X = da.concatenate([da.from_delayed(dask.delayed(load)(str(tmp_path), i), (50, 3), float) for i in range(16)])
+    X = da.concatenate([da.from_delayed(dask.delayed(load)(i), (50, 3), float) for i in range(16)])
     with cluster(1, 1) as workers, Client(workers) as client:
         source = dask_blocks(X, np.ones(800), None, None, targets="columns")
         engine = ClusterStreamingEngine(client, source, keep=False)
+        came = []
+
+        def fetched(*args):
+            values = fetch(*args)
+            came.extend(values or [])
+            if len(came) == 3:
+                fetched_all.touch()
+            return values
+
+        fetch = health._fetched
+        monkeypatch.setattr(health, "_fetched", fetched)
         engine.sweep(MomentsKernel(3, classification=False))
         engine.close()
-    reads = [(tmp_path / str(i)).stat().st_size for i in range(16)]
-    assert reads[:12] == [1] * 12  # three of four batches
-    assert reads[12:] == [2] * 4
+    reads = [(path / str(i)).stat().st_size for i in range(16)]
+    assert sorted(reads[::4]) == [1, 1, 1, 2]  # of four batches one is read again
+    assert reads == [reads[i - i % 4] for i in range(16)]
 
 
 def test_a_load_that_fails_twice_is_tried_again(two_processes, tmp_path):
@@ -429,17 +445,9 @@ def test_grid_search_never_pulls_x(two_processes, backend):
 
     X, y = lazy_table(k=8, rows=5_000)
     X, y = client_persist(two_processes, X, y)
-    gathered = []
-    gather = Client.gather
-
-    def weighed(self, futures, *args, **kwargs):
-        out = gather(self, futures, *args, **kwargs)
-        gathered.append(dask.sizeof.sizeof(out))
-        return out
-
     grid = GridSearchCV(GDClassifier(max_iter=20, tol=1e-2), {"eta0": [0.01, 0.1, 1.0]}, cv=3)
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        patch.setattr(Client, "gather", weighed)
+        gathered = watch_gather(patch)
         warnings.simplefilter("ignore", ConvergenceWarning)
         if backend is None:
             grid.fit(X, y)

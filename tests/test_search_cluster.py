@@ -10,7 +10,7 @@ import dask
 import dask.array as da
 import numpy as np
 import pytest
-from clusters import cluster
+from clusters import cluster, watch_gather
 from distributed import Client, wait
 from sklearn import model_selection as sk
 from sklearn.exceptions import ConvergenceWarning
@@ -107,17 +107,10 @@ def persisted(client, *collections):
 
 def gathered_bytes(search, X, y):
     """What the client got from the workers in a search."""
-    gathered = []
-    gather = Client.gather
-
-    def weighed(self, futures, *args, **kwargs):
-        out = gather(self, futures, *args, **kwargs)
-        gathered.append(dask.sizeof.sizeof(out))
-        return out
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Client, "gather", weighed)
+        gathered = watch_gather(patch)
         search.fit(X, y)
+    assert gathered
     return sum(gathered)
 
 

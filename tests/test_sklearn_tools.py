@@ -9,6 +9,7 @@ import dask.array as da
 import numpy as np
 import pytest
 import sklearn
+from clusters import watch_gather
 from dask.highlevelgraph import HighLevelGraph
 from distributed import Client, LocalCluster, wait
 from joblib import Parallel, delayed, parallel_config
@@ -81,16 +82,7 @@ def persisted(two_processes):
 @pytest.fixture
 def gathered(monkeypatch):
     """Bytes of what comes to the client."""
-    sizes = []
-    gather = Client.gather
-
-    def weighed(self, futures, *args, **kwargs):
-        out = gather(self, futures, *args, **kwargs)
-        sizes.append(dask.sizeof.sizeof(out))
-        return out
-
-    monkeypatch.setattr(Client, "gather", weighed)
-    return sizes
+    return watch_gather(monkeypatch)
 
 
 def run(tool, backend, X, y):

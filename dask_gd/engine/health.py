@@ -84,6 +84,7 @@ def collect(client: Any, futures: list[Any], *, early: bool = False, direct: boo
             results |= zip(there, values, strict=True)
             for i in there:
                 del ahead[i]
+            there.clear()  # or they were still wanted while the next ones are waited for
         if failed:
             client.gather([failed[i] for i in sorted(failed)])
     except BaseException:
