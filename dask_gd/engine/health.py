@@ -86,7 +86,7 @@ def collect(client: Any, futures: list[Any], *, early: bool = False, direct: boo
                 del ahead[i]
             there.clear()  # or they were still wanted while the next ones are waited for
         if failed:
-            client.gather([failed[i] for i in sorted(failed)])
+            results |= zip(sorted(failed), client.gather([failed[i] for i in sorted(failed)]), strict=True)  # raises
     except BaseException:
         client.cancel([*ahead.values(), *failed.values()])
         raise
