@@ -246,6 +246,11 @@ def test_each_chunk_is_loaded_exactly_once(two_processes, tmp_path, rows, known,
     assert len(os.listdir(tmp_path)) == k
 
 
+def weight_of_parcels(dask_worker):
+    parcels = [value for key, value in dask_worker.data.items() if str(key).startswith("parcel-")]
+    return sum(block.X.nbytes for parcel in parcels for block in parcel)
+
+
 def test_blocks_are_spread_evenly_and_released(two_processes):
     client = two_processes
     first = next(iter(client.nthreads()))
@@ -255,12 +260,11 @@ def test_blocks_are_spread_evenly_and_released(two_processes):
     before = client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks))
     with open_engine(X, y) as engine:
         engine.load()
-        load = dict.fromkeys(client.nthreads(), 0)
-        for parcel in engine._parcels:
-            load[parcel.worker] += parcel.nbytes
         engine.sweep(MomentsKernel(20, False))
+        load = client.run(weight_of_parcels)
+    assert sum(load.values()) == 16 * 10_000 * 20 * 8
     assert max(load.values()) <= 1.25 * min(load.values())
-    del engine, parcel
+    del engine
     deadline = time.monotonic() + 10
     while client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.tasks)) > before:
         assert time.monotonic() < deadline, "tasks were left on the scheduler"

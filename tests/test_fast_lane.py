@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from clusters import cluster
 from distributed import Client, wait, worker_client
-from distributed.protocol import dumps
+from distributed.protocol import dumps, to_serialize
 from sklearn.exceptions import ConvergenceWarning
 
 from dask_gd import GDClassifier, LogisticRegression, Ridge, SGDClassifier
@@ -162,6 +162,94 @@ def test_with_and_without_the_scheduler(way, answers, direct, expected, monkeypa
             assert not direct
 
 
+def labels(seed, rows):
+    X = chunk(seed, rows)
+    return (X[:, 0] + X[:, 1] * X[:, 2] > 0).astype(int)
+
+
+def spread(client, *, swapped=False):
+    """What ``lazy(FOUR)`` has, persisted: the first half on one worker and the second on the other, both reached by
+    the client; ``swapped``: y is where X is not."""
+    workers = list(client.nthreads())
+    while not reach(client, workers):
+        time.sleep(0.01)
+    parts = {"X": [], "y": []}
+    for i, rows in enumerate(FOUR):
+        for name, function, shape in (("X", chunk, (rows, D)), ("y", labels, (rows,))):
+            with dask.annotate(workers=[workers[(i // 2 + (swapped and name == "y")) % 2]], allow_other_workers=True):
+                part = dask.delayed(function)(i, rows)
+                parts[name].append(da.from_delayed(part, shape, float if name == "X" else int))
+    X, y = client.persist([da.concatenate(parts["X"]), da.concatenate(parts["y"])], optimize_graph=False)
+    wait([X, y])
+    return X, y
+
+
+FOUR = (1_500,) * 4
+
+
+def test_chunks_are_swept_where_they_lie(two_processes, answers, monkeypatch):
+    """The first sweeps need no parcels; later ones take those."""
+    with dask.config.set(scheduler="threads"):
+        expected = bits(LogisticRegression(solver="lbfgs").fit(*lazy(FOUR)))
+    asked = []
+    ask = cluster_module.request
+
+    def watched(client, kernel, held, *args):
+        asked.append({type(what).__name__ for what in held.values()})
+        return ask(client, kernel, held, *args)
+
+    monkeypatch.setattr(cluster_module, "request", watched)
+    X, y = spread(two_processes)
+    model = LogisticRegression(solver="lbfgs").fit(X, y)
+    assert bits(model) == expected
+    assert set(model.history_["tasks"].tolist()) == {0}
+    assert asked[0] == {"Chunks"}
+    assert asked[-1] == {"Parcels"}
+    assert all(answers)
+
+
+def test_one_sweep_without_a_task(two_processes, answers):
+    def ran(dask_scheduler):
+        return dask_scheduler.transition_counter
+
+    X, y = spread(two_processes)
+    with dask.config.set(scheduler="threads"):
+        expected = bits(Ridge().fit(*lazy(FOUR)))
+    time.sleep(0.2)  # what the persisting asked for is released
+    before = two_processes.run_on_scheduler(ran)
+    model = Ridge().fit(X, y)
+    assert bits(model) == expected
+    assert model.n_sweeps_ == 1
+    assert answers == [True]
+    assert two_processes.run_on_scheduler(ran) == before
+
+
+def test_chunks_that_lie_apart_go_by_tasks(two_processes, answers):
+    X, y = spread(two_processes, swapped=True)
+    with open_engine(X, y) as engine:
+        engine.load()
+        assert engine.sweep(MomentsKernel(D, False)).n_rows == N
+        assert engine.cost.tasks == 2
+        assert not answers
+
+
+def test_a_worker_killed_before_the_first_sweep(answers):
+    with dask.config.set(scheduler="threads"):
+        expected = bits(LogisticRegression().fit(*lazy(FOUR)))
+    with cluster(2, 1) as workers, Client(workers) as client:
+        X, y = spread(client)
+        load = ClusterEngine.load
+
+        def killed_after(self):
+            load(self)
+            os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ClusterEngine, "load", killed_after)
+            assert bits(LogisticRegression().fit(X, y)) == expected
+        assert not answers[0]
+
+
 class Meet:
     """A kernel that ends only where two threads are at work at once."""
 
@@ -228,14 +316,14 @@ def test_bytes_of_a_round(two_processes, monkeypatch):
     sent, came = [], []
     ask = cluster_module.request
 
-    def weighed(client, kernel, stem, numbers, *args):
-        results = ask(client, kernel, stem, numbers, *args)
-        sent.append(size(kernel) + size(numbers) + len(stem))
+    def weighed(client, kernel, held, *args):
+        results = ask(client, kernel, held, *args)
+        sent.append(size(kernel) + size(held))
         came.append((sum(map(size, results)), sum(len(result.nodes) for result in results)))
         return results
 
     def size(value):
-        return sum(len(memoryview(frame).cast("B")) for frame in dumps({"x": lane.to_serialize(value)}))
+        return sum(len(memoryview(frame).cast("B")) for frame in dumps({"x": to_serialize(value)}))
 
     monkeypatch.setattr(cluster_module, "request", weighed)
     X, y = lazy((500,) * 16)

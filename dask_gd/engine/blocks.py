@@ -137,6 +137,20 @@ def make_pair(index: int, columns: Sequence[Any], y: Any, weight: Any, offset: A
     return Block(index, X, parts[0], parts[1], offset, fold)
 
 
+def keys_of(call: tuple[Any, ...]) -> list[Any]:
+    """What one of a source's calls is made of: keys, or, of folds that the call itself makes, tasks."""
+    _, _, columns, y, weight, offset, _, fold = call
+    return [*columns, *(piece for piece in (y, weight, offset, fold) if piece is not None)]
+
+
+def made_of(call: tuple[Any, ...], values: dict[Any, Any]) -> Block:
+    """The block that such a call makes, of the values of its keys."""
+    make, index, columns, *vectors, targets, fold = call
+    pieces = [None if key is None else values[key] for key in (*vectors, fold)]
+    block: Block = make(index, [values[key] for key in columns], *pieces[:-1], targets, pieces[-1])
+    return block
+
+
 def as_float_matrix(columns: Sequence[Any]) -> Any:
     """One C-contiguous float matrix, or a canonical CSR array, from the column chunks of X; in their library."""
     if any(is_device_array(c) for c in columns):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -14,14 +14,15 @@ import distributed
 
 from ..exceptions import FitInterrupted
 from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
+from .answering import Chunks, Parcels, open_lane
 from .batch import BatchResult, Opaque, aligned, apply, cut_blocks, join_blocks, run_batch
 from .blas import one_blas_thread
 from .blocks import Source
 from .graph import task
 from .health import CLUSTER_LOST, collect, describe, wait
-from .lane import open_lane, request
+from .lane import request
 from .local import LocalEngine
-from .placing import PARCELS_PER_THREAD, homes, place
+from .placing import PARCELS_PER_THREAD, Home, homes, place
 from .reach import reach
 from .tree import Tree
 
@@ -34,6 +35,8 @@ RETRIES = 2  # of a load that raises
 LANE_SECONDS = 0.3  # a sweep that is shorter than this takes the fast lane, for tasks would add 10 to 15 ms …
 LANE_BYTES = 16 * 2**20  # … unless the scheduler had to pass on so much to the workers, copy by copy …
 LANE_TROUBLES = 3  # … until it has failed so often
+PRODUCT_SECONDS = 0.2e-9  # of one product of two numbers: what the first sweep may take …
+FIRST_PRODUCTS = 20  # … with so many for a number of X, and one for each feature, if squares of X are wanted
 
 
 class Parcel(NamedTuple):
@@ -41,7 +44,6 @@ class Parcel(NamedTuple):
 
     value: Any  # Future; Delayed until something asks for it
     worker: str
-    nbytes: int
 
 
 class ClusterEngine:
@@ -73,8 +75,11 @@ class ClusterEngine:
         self._seconds: dict[str, dict[str, float]] = {}  # kernel name -> worker -> seconds of its last sweep
         self._latest = ""  # name of the latest kernel
         self._blocks = dict(loaded or {})
+        self._unpacked: list[tuple[str, list[Any], tuple[Any, ...]]] = []  # what parcels nobody asked for are made of
         self._parcels: list[Parcel] = []
         self._stem = ""  # of the parcels' keys, which end in their numbers
+        self._chunks: dict[str, Chunks] = {}  # of the user, worker by worker, until parcels are made of them
+        self._guess = float("inf")  # seconds that the first sweep may take
         self._regrouped: tuple[list[frozenset[int]], Cut] | None = None  # after the transforms above …
         self._later: list[Callable[[Block], Block]] = []  # … and before these
         self._threads: dict[str, int] = {}  # of each worker; asked again only when a round was disturbed
@@ -89,8 +94,9 @@ class ClusterEngine:
         known = None if self._blocks or self._round else homes(self.client, self.source)
         blocks: list[Any]
         inputs: tuple[Any, ...]
+        places: list[str | None]
         if known is not None:
-            places, nbytes = known
+            places, nbytes = [home.worker for home in known], [home.nbytes for home in known]
             blocks, inputs = self.source.calls, self.source.inputs  # made by the tasks that make the parcels
         else:
             missing = [i for i in range(n) if i not in self._blocks]
@@ -107,19 +113,37 @@ class ClusterEngine:
         reach(self.client, self._threads)
         self.extent = self.extent._replace(workers=len(self._threads), threads=sum(self._threads.values()))
         plan = place(nbytes, places, self._threads)
-        self._new_stem()
-        transforms = Opaque(self.transforms)
-        self._parcels = []
-        for worker, groups in plan.items():
-            for group in groups:
-                key = f"{self._stem}{len(self._parcels)}"
-                value = task(pack, [blocks[i] for i in group], transforms, key=key, worker=worker, inputs=inputs)
-                self._parcels.append(Parcel(value, worker, sum(nbytes[i] for i in group)))
-        self._blocks = {}  # the parcels hold them now; a lost one is rebuilt from the graph
+        if known is not None:
+            self._chunks = self._user_chunks(plan, known)
+            products = FIRST_PRODUCTS + (0 if self.extent.sparse else self.extent.n_features)
+            numbers = sum(nbytes) / self.extent.itemsize
+            self._guess = numbers * products * PRODUCT_SECONDS / self.extent.threads
+        self._unpacked = [
+            (worker, [blocks[i] for i in group], inputs) for worker, groups in plan.items() for group in groups
+        ]
+        self._pack()
+        self._blocks = {}
         if self._regrouped is not None:
             self._regroup()
             for transform in self._later:
                 self._replace(transform)
+
+    def _pack(self) -> None:
+        self._new_stem()
+        transforms = Opaque(self.transforms)
+        self._parcels = [
+            Parcel(task(pack, blocks, transforms, key=f"{self._stem}{i}", worker=worker, inputs=inputs), worker)
+            for i, (worker, blocks, inputs) in enumerate(self._unpacked)
+        ]
+
+    def _user_chunks(self, plan: dict[str, list[list[int]]], known: list[Home]) -> dict[str, Chunks]:
+        """The user's own chunks, where each worker has all that its blocks are made of: the first sweeps need not wait
+        until parcels are made."""
+        stay = {worker: [i for group in groups for i in group] for worker, groups in plan.items() if groups}
+        if any(worker not in known[i].whole for worker, blocks in stay.items() for i in blocks):
+            return {}
+        calls = self.source.calls
+        return {worker: Chunks([calls[i] for i in blocks], self.transforms) for worker, blocks in stay.items()}
 
     @property
     def n_blocks(self) -> int:
@@ -143,12 +167,12 @@ class ClusterEngine:
     def _regroup(self) -> None:
         """What a thread holds is cut for every thread that is to hold something, and joined there."""
         assert self._regrouped is not None
+        self._chunks = {}
         sources, cut = self._regrouped
         self._threads = self.client.nthreads()
         workers = [worker for worker, threads in self._threads.items() for _ in range(threads)]
         count = min(len(sources), len(workers))
         batches = self._batches("regroup")
-        nbytes = self._parcels[0].nbytes
         self._new_stem()
         new: list[Parcel] = []
         for k in range(count):
@@ -172,21 +196,27 @@ class ClusterEngine:
             for i in range(parts):
                 held = slice(len(numbers) * i // parts, len(numbers) * (i + 1) // parts)
                 value = task(take_blocks, joined, held, key=f"{self._stem}{len(new)}", worker=worker)
-                new.append(Parcel(value, worker, nbytes))
+                new.append(Parcel(value, worker))
         self._parcels = new
         self._ask([])
         wait(self.client, [parcel.value for parcel in new])
 
     def _replace(self, transform: Callable[[Block], Block]) -> None:
-        there = not self._lazy()
-        self._new_stem()
-        opaque = Opaque(transform)
-        self._parcels = [
-            parcel._replace(
-                value=task(transform_parcel, parcel.value, opaque, key=f"{self._stem}{i}", worker=parcel.worker)
-            )
-            for i, parcel in enumerate(self._parcels)
-        ]
+        there = self.n_sweeps > 0 or not self._lazy()
+        self._chunks = {
+            worker: Chunks(chunks.calls, [*chunks.transforms, transform]) for worker, chunks in self._chunks.items()
+        }
+        if self._unpacked:
+            self._pack()
+        else:
+            self._new_stem()
+            opaque = Opaque(transform)
+            self._parcels = [
+                parcel._replace(
+                    value=task(transform_parcel, parcel.value, opaque, key=f"{self._stem}{i}", worker=parcel.worker)
+                )
+                for i, parcel in enumerate(self._parcels)
+            ]
         if there:  # at work while the client does what comes before the next sweep
             self._ask([])
 
@@ -206,6 +236,7 @@ class ClusterEngine:
         futures = self.client.compute(wanted, optimize_graph=False, retries=RETRIES)
         for i, future in zip(lazy, futures[len(tasks) :], strict=True):
             self._parcels[i] = self._parcels[i]._replace(value=future)
+        self._unpacked = []  # the parcels hold it now; a lost one is rebuilt from the graph
         return list(futures[: len(tasks)])
 
     # -- sweeps --------------------------------------------------------------------------------------------------
@@ -237,9 +268,12 @@ class ClusterEngine:
         return tree.root
 
     def _expected(self, name: str) -> float:
-        """Seconds that the slowest worker needed for such a kernel last time, or else for the latest of any kind."""
-        last = self._seconds.get(name) or self._seconds.get(self._latest) or {}
-        return max((seconds / self._threads.get(worker, 1) for worker, seconds in last.items()), default=float("inf"))
+        """Seconds that the slowest worker needed for such a kernel last time, or else for the latest of any kind; a
+        guess where there was none."""
+        last = self._seconds.get(name) or self._seconds.get(self._latest)
+        if last:
+            return max(seconds / self._threads.get(worker, 1) for worker, seconds in last.items())
+        return self._guess
 
     def _is_short(self, kernel: Kernel) -> bool:
         """Whether the fixed cost of tasks would show: clocks may decide that, since it changes no bit."""
@@ -251,23 +285,14 @@ class ClusterEngine:
 
     def _by_lane(self, kernel: Kernel) -> list[BatchResult] | None:
         """The results from the fast lane; None if anything is in its way."""
-        if not self._threads:
-            self._locate()
-        if self._lazy():
+        held = self._held()
+        if not held:
             return None
-        futures = [parcel.value for parcel in self._parcels]
-        pending = [future for future in futures if future.status == "pending"]
-        if pending:
-            wait(self.client, pending)
-        if any(future.status != "finished" for future in futures):
-            return None
-        numbers: dict[str, list[int]] = {}
-        for i, parcel in enumerate(self._parcels):
-            numbers.setdefault(parcel.worker, []).append(i)
         began = time.perf_counter()
-        results = request(self.client, kernel, self._stem, numbers, self.n_blocks, self._expected(kernel.name))
+        results = request(self.client, kernel, held, self.n_blocks, self._expected(kernel.name))
         if results is None:
             self._troubles += 1
+            self._chunks = {}
             self._threads = {}  # look again who has what
             logger.debug("sweep %d goes by tasks", self.n_sweeps + 1)
             return None
@@ -280,6 +305,30 @@ class ClusterEngine:
             1e3 * max(result.seconds / self._threads.get(result.worker, 1) for result in results),
         )
         return results
+
+    def _held(self) -> Mapping[str, Parcels | Chunks]:
+        """What the workers sweep over: parcels or, until they are made, the user's chunks; nothing if neither is sure
+        to be there."""
+        if not self._threads:
+            self._locate()
+        if self._chunks:
+            if self.n_sweeps and self._lazy():  # a second sweep: there may be many
+                self._ask([])
+            if self._lazy() or any(parcel.value.status != "finished" for parcel in self._parcels):
+                return self._chunks if reach(self.client, list(self._chunks)) else {}
+            self._chunks = {}
+        if self._lazy():
+            return {}
+        futures = [parcel.value for parcel in self._parcels]
+        pending = [future for future in futures if future.status == "pending"]
+        if pending:
+            wait(self.client, pending)
+        if any(future.status != "finished" for future in futures):
+            return {}
+        numbers: dict[str, list[int]] = {}
+        for i, parcel in enumerate(self._parcels):
+            numbers.setdefault(parcel.worker, []).append(i)
+        return {worker: Parcels(self._stem, mine) for worker, mine in numbers.items()}
 
     def _by_tasks(self, kernel: Kernel) -> list[BatchResult]:
         try:
@@ -384,6 +433,8 @@ class ClusterEngine:
         """Release everything on the cluster."""
         self._blocks = {}
         self._parcels = []
+        self._unpacked = []
+        self._chunks = {}
 
 
 def load_blocks(client: Any, source: Source, indices: Iterable[int]) -> dict[int, Any]:

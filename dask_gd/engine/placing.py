@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from itertools import accumulate, pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..protocol import Extent
-from .blocks import Source
+from .blocks import Source, keys_of
 from .health import workers_of
 
 PARCELS_PER_THREAD = 4  # at the most; a batch holds one to all of a thread's parcels
@@ -26,17 +26,31 @@ def on_cluster(client: Any, extent: Extent) -> Extent:
     return extent._replace(workers=len(limits), threads=sum(worker["nthreads"] for worker in workers), memory=memory)
 
 
-def homes(client: Any, source: Source) -> tuple[list[str | None], list[int]] | None:
-    """Where the chunks of X are and how many bytes they have, block by block; None unless all are on the cluster."""
+class Home(NamedTuple):
+    """Where one block is to stay."""
+
+    worker: str  # that holds its rows of X
+    nbytes: int  # of X
+    whole: set[str]  # the workers that hold all that it is made of
+
+
+def homes(client: Any, source: Source) -> list[Home] | None:
+    """Of the blocks, where all chunks of X are on the cluster; else None."""
     rows: list[list[Any]] = [[source.held.get(key) for key in keys] for _, _, keys, *_ in source.calls]
     if any(future is None or future.status != "finished" for row in rows for future in row):
         return None
-    futures = [future for row in rows for future in row]
-    places = client.who_has(futures)
-    nbytes = client.nbytes([future.key for future in futures], summary=False)
-    if not all(places.get(future.key) and future.key in nbytes for future in futures):
+    places = client.who_has(list(source.held.values()))
+    nbytes = client.nbytes([future.key for row in rows for future in row], summary=False)
+    if not all(places.get(future.key) and future.key in nbytes for row in rows for future in row):
         return None
-    return [places[row[0].key][0] for row in rows], [sum(nbytes[future.key] for future in row) for row in rows]
+    return [
+        Home(
+            places[row[0].key][0],
+            sum(nbytes[future.key] for future in row),
+            set.intersection(*(set(places.get(key, ())) for key in keys_of(call))),
+        )
+        for row, call in zip(rows, source.calls, strict=True)
+    ]
 
 
 def place(nbytes: list[int], homes: list[str | None], threads: dict[str, int]) -> dict[str, list[list[int]]]:

@@ -29,10 +29,11 @@ class EncodeLabels:
         return block if self.class_weight is None else weighted_by_class(block, self.class_weight)
 
     def _codes(self, y: Any) -> Any:
+        """Numbers; of two labels booleans."""
         if is_device_array(y):
             return self._device_codes(y)
         if len(self.classes) == 2:
-            return np.asarray(y == self.classes[1]).astype(np.intp)
+            return np.asarray(y == self.classes[1])  # not as integers first: memory that is new costs more than this
         if y.dtype.kind in "biuf" and len(self.classes) <= 8:  # comparing beats searching
             code = np.zeros(len(y), dtype=np.intp)
             for i, label in enumerate(self.classes[1:], start=1):
@@ -45,7 +46,7 @@ class EncodeLabels:
         """The same where y is: of two labels by a comparison, of more by a search."""
         xp = namespace(y)
         if len(self.classes) == 2:
-            return xp.astype(y == self.classes[1].item(), xp.int64)
+            return y == self.classes[1].item()
         classes = cast(alike(self.classes, y), numpy_dtype(y))
         code = xp.minimum(xp.searchsorted(classes, y), len(self.classes) - 1)
         return xp.where(xp.take(classes, code, axis=0) == y, code, 0)

@@ -1,0 +1,113 @@
+"""What a worker does in the fast lane: it answers requests for sweeps over what it holds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from distributed import threadpoolexecutor
+from distributed.protocol import to_serialize
+
+from ..protocol import Block, Kernel
+from .batch import BatchResult, aligned, apply, run_batch
+from .blocks import keys_of, made_of
+from .health import describe
+from .tree import merge
+
+THREADS = (ThreadPoolExecutor, threadpoolexecutor.ThreadPoolExecutor)  # Dask has one of its own
+OPERATION = "dask_gd-sweep"
+
+
+class Parcels(NamedTuple):
+    """Parcels of one worker, by the ends of their keys."""
+
+    stem: str
+    numbers: list[int]
+
+    @property
+    def keys(self) -> list[Any]:
+        """Of what the worker must hold."""
+        return [f"{self.stem}{number}" for number in self.numbers]
+
+    def parts(self, values: dict[Any, Any]) -> list[Iterable[Block]]:
+        """What threads take one by one."""
+        return [values[key] for key in self.keys]
+
+
+class Chunks(NamedTuple):
+    """The user's own chunks on one worker, as the calls that make blocks of them, and what is done to these."""
+
+    calls: list[tuple[Any, ...]]
+    transforms: list[Callable[[Block], Block]]
+
+    @property
+    def keys(self) -> list[Any]:
+        """Of what the worker must hold."""
+        return [key for call in self.calls for key in keys_of(call)]
+
+    def parts(self, values: dict[Any, Any]) -> list[Iterable[Block]]:
+        """What threads take one by one: a block is made by the thread that takes it."""
+        return [map(self._made, [call], [values]) for call in self.calls]
+
+    def _made(self, call: tuple[Any, ...], values: dict[Any, Any]) -> Block:
+        return apply(self.transforms, aligned(made_of(call, values)))
+
+
+class Lane:
+    """Answers requests for sweeps on one worker."""
+
+    def __init__(self, worker: Any) -> None:
+        self.worker = worker
+
+    async def sweep(
+        self, kernel: Kernel, held: dict[str, Parcels | Chunks], n_blocks: int, patience: float
+    ) -> dict[str, Any]:
+        """Run ``kernel`` on what this worker holds, on as many threads as it has."""
+        worker = self.worker
+        executor = worker.executors["default"]
+        mine = held[worker.contact_address]
+        keys = mine.keys
+        missing = sum(key not in worker.data for key in keys)
+        if missing or not isinstance(executor, THREADS):
+            return {"refused": f"{missing} of {len(keys)} values are not here" if missing else "no threads"}
+        parts = deque(mine.parts({key: worker.data[key] for key in keys}))
+        loop = asyncio.get_running_loop()
+        threads = min(worker.state.nthreads, len(parts))
+        jobs = [loop.run_in_executor(executor, run_batch, kernel, _taken(parts), n_blocks) for _ in range(threads)]
+        _, late = await asyncio.wait(jobs, timeout=patience)
+        if late:
+            parts.clear()  # those that run stop at their next part
+            for job in late:
+                job.cancel()
+            return {"refused": f"not done after {patience:.1f} s"}
+        errors = [error for job in jobs if (error := job.exception())]
+        if errors:  # a task will say it in full
+            return {"refused": describe(errors[0])}
+        results = [job.result() for job in jobs]
+        whole = BatchResult(
+            merge(n_blocks, (result.nodes for result in results)),
+            sum(result.seconds for result in results),
+            sum(result.rows for result in results),
+            sum(result.nbytes for result in results),
+            worker.contact_address,
+        )
+        return {"result": to_serialize(whole)}
+
+
+def _taken(parts: deque[Iterable[Block]]) -> Iterator[Block]:
+    """The blocks of parts that no other thread has taken."""
+    while True:
+        try:
+            part = parts.popleft()
+        except IndexError:
+            return
+        yield from part
+
+
+def open_lane(dask_worker: Any) -> None:
+    """Let a worker answer requests for sweeps; once is enough."""
+    if OPERATION not in dask_worker.handlers:
+        dask_worker.handlers[OPERATION] = Lane(dask_worker).sweep
