@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["COMPILED", "EXACT", "FAST", "jit", "numba"]
+__all__ = ["COMPILED", "EXACT", "FAST", "as_argument", "jit", "numba"]
 
 numba: Any
 try:
@@ -29,3 +29,12 @@ def jit(function: Callable[..., Any], *signature: Any, fastmath: Any = frozenset
         return numba.njit(*signature, cache=True, **options)(function)
     except RuntimeError:  # no directory to keep it in
         return numba.njit(*signature, **options)(function)
+
+
+def as_argument(function: Any) -> Any:
+    """What other compiled functions are given of one that was compiled for a signature: Numba would look up the
+    address of the function itself at every call, which takes as long as a thousand rows."""
+    if not COMPILED:
+        return function
+    [compiled] = function.overloads.values()
+    return numba.types.CompileResultWAP(compiled)

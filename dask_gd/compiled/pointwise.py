@@ -32,7 +32,7 @@ from ..losses import (
 from ..losses.families import Binomial, NegativeBinomial, Tweedie
 from ..protocol import Array
 from .elementary import exp, log, log1p, same, twice_artanh
-from .jit import COMPILED, EXACT, FAST, jit, numba
+from .jit import COMPILED, EXACT, FAST, as_argument, jit, numba
 
 __all__ = ["Twin", "signature", "twin_of"]
 
@@ -306,6 +306,7 @@ class Twin(NamedTuple):
     """The compiled twin of a loss, and how it takes its targets."""
 
     function: Any  # compiled, for one precision
+    argument: Any  # the same as other compiled functions take it
     parameters: Array  # (2,)
     signed: bool = False  # y is 0 or 1, the formula wants -1 or 1
     one_vs_rest: bool = False  # the formula is of one output: of each class against the rest
@@ -357,7 +358,7 @@ def twin_of(loss: Loss, dtype: np.dtype) -> Twin | None:
         return None
     function, parameters = found
     padded = np.array([*parameters, 0.0, 0.0][:2])
-    return Twin(_compiled(function, dtype.char), padded, signed, one_vs_rest, function is softmax)
+    return Twin(*_compiled(function, dtype.char), padded, signed, one_vs_rest, function is softmax)
 
 
 def signature(real: Any) -> Any:
@@ -367,6 +368,7 @@ def signature(real: Any) -> Any:
 
 
 @cache
-def _compiled(function: Any, char: str) -> Any:
+def _compiled(function: Any, char: str) -> tuple[Any, Any]:
     loop = function if function is softmax else rowwise(function)
-    return jit(loop, signature(numba.from_dtype(np.dtype(char))), fastmath=FAST)
+    compiled = jit(loop, signature(numba.from_dtype(np.dtype(char))), fastmath=FAST)
+    return compiled, as_argument(compiled)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..memory import kept_memory, recycled
 from ..protocol import Array
-from .jit import jit, numba
+from .jit import as_argument, jit, numba
 from .pointwise import signature
 from .walk import prefetch
 
@@ -275,7 +275,7 @@ def _types() -> tuple[Any, ...]:
 @cache
 def _factors() -> Any:
     data, points, loss, found = _types()
-    return jit(factors_of_rows, numba.types.void(*data, *points, *loss, *found))
+    return as_argument(jit(factors_of_rows, numba.types.void(*data, *points, *loss, *found)))
 
 
 @cache
@@ -345,7 +345,7 @@ def add_csr_sums(
             np.zeros((max(sum_ww.shape[1], m) if order > 1 or len(curvature) else 1, rows)),
         )
         found = (y, s, eta, value, grad_b, curved_b, factors, second, sum_w, sum_ww, curvature)
-        loss = (twin.function, twin.parameters, twin.signed, classes, twin.rank_one, order)
+        loss = (twin.argument, twin.parameters, twin.signed, classes, twin.rank_one, order)
         compiled(*matrix, Y, weight, offset, begin, end, W, b, c, _factors(), *loss, *found)
 
 

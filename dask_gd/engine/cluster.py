@@ -35,6 +35,8 @@ RETRIES = 2  # of a load that raises
 LANE_SECONDS = 0.3  # a sweep that is shorter than this takes the fast lane, for tasks would add 10 to 15 ms …
 LANE_BYTES = 16 * 2**20  # … unless the scheduler had to pass on so much to the workers, copy by copy …
 LANE_TROUBLES = 3  # … until it has failed so often
+ABOUT_EVEN = 1.5  # a worker may have so much more than its share in a sweep that must not wait for chunks to move
+CHUNK_SWEEPS = 4  # that make blocks anew, before parcels are worth the scheduler's time
 PRODUCT_SECONDS = 0.2e-9  # of one product of two numbers: what the first sweep may take …
 FIRST_PRODUCTS = 20  # … with so many for a number of X, and one for each feature, if squares of X are wanted
 
@@ -114,7 +116,7 @@ class ClusterEngine:
         self.extent = self.extent._replace(workers=len(self._threads), threads=sum(self._threads.values()))
         plan = place(nbytes, places, self._threads)
         if known is not None:
-            self._chunks = self._user_chunks(plan, known)
+            self._chunks = self._user_chunks(known)
             products = FIRST_PRODUCTS + (0 if self.extent.sparse else self.extent.n_features)
             numbers = sum(nbytes) / self.extent.itemsize
             self._guess = numbers * products * PRODUCT_SECONDS / self.extent.threads
@@ -136,14 +138,20 @@ class ClusterEngine:
             for i, (worker, blocks, inputs) in enumerate(self._unpacked)
         ]
 
-    def _user_chunks(self, plan: dict[str, list[list[int]]], known: list[Home]) -> dict[str, Chunks]:
-        """The user's own chunks, where each worker has all that its blocks are made of: the first sweeps need not wait
-        until parcels are made."""
-        stay = {worker: [i for group in groups for i in group] for worker, groups in plan.items() if groups}
-        if any(worker not in known[i].whole for worker, blocks in stay.items() for i in blocks):
+    def _user_chunks(self, known: list[Home]) -> dict[str, Chunks]:
+        """The user's own chunks, where each lies with all that its block is made of, and about evenly: the first sweeps
+        need not wait until parcels are made."""
+        load = dict.fromkeys(self._threads, 0)
+        calls: dict[str, list[Any]] = {}
+        for home, call in zip(known, self.source.calls, strict=True):
+            if home.worker not in home.whole or home.worker not in load:
+                return {}
+            load[home.worker] += home.nbytes
+            calls.setdefault(home.worker, []).append(call)
+        share = sum(load.values()) / self.extent.threads
+        if any(nbytes > ABOUT_EVEN * share * self._threads[worker] for worker, nbytes in load.items()):
             return {}
-        calls = self.source.calls
-        return {worker: Chunks([calls[i] for i in blocks], self.transforms) for worker, blocks in stay.items()}
+        return {worker: Chunks(mine, self.transforms) for worker, mine in calls.items()}
 
     @property
     def n_blocks(self) -> int:
@@ -202,7 +210,7 @@ class ClusterEngine:
         wait(self.client, [parcel.value for parcel in new])
 
     def _replace(self, transform: Callable[[Block], Block]) -> None:
-        there = self.n_sweeps > 0 or not self._lazy()
+        there = not self._lazy()
         self._chunks = {
             worker: Chunks(chunks.calls, [*chunks.transforms, transform]) for worker, chunks in self._chunks.items()
         }
@@ -312,7 +320,7 @@ class ClusterEngine:
         if not self._threads:
             self._locate()
         if self._chunks:
-            if self.n_sweeps and self._lazy():  # a second sweep: there may be many
+            if self.n_sweeps >= CHUNK_SWEEPS and self._lazy():
                 self._ask([])
             if self._lazy() or any(parcel.value.status != "finished" for parcel in self._parcels):
                 return self._chunks if reach(self.client, list(self._chunks)) else {}

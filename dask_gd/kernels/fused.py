@@ -117,7 +117,7 @@ class _PointSums:
         """Add value, gradient and what there is of a Hessian, over all rows of X."""
         step = self._rows(X)
         twin, k = self.twin, self.shape[1]
-        loss = (twin.function, twin.parameters, twin.signed, k if twin.one_vs_rest else 0)
+        loss = (twin.argument, twin.parameters, twin.signed, k if twin.one_vs_rest else 0)
         targets = k if twin.one_vs_rest else y.shape[1]
         whole = len(X) // step * step
         for rows, size in ((slice(0, whole), step), (slice(whole, len(X)), len(X) - whole)):
