@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from ..memory import line_aligned
+from ..memory import kept_memory, recycled
 from ..protocol import Array
 from .jit import COMPILED, jit, numba
-from .panels import add_tiles, new_panel, padded, scale, turn
+from .panels import add_tiles, mirror, padded, panel_shape, scale, turn
 
 __all__ = ["column_sums", "products"]
 
@@ -22,12 +22,15 @@ def products(X: Array, Z: Array, root: Array, shift: Array) -> Array:
     Rows are turned into panels of columns first, so that a product of two columns is one of two short vectors.
     """
     p = X.shape[1] + Z.shape[1] + 1
-    gram = np.zeros((padded(p), padded(p)))
-    panel = new_panel(padded(p), gram.dtype)
-    turned = line_aligned((X.shape[1], panel.shape[1]), X.dtype)
+    gram = recycled((padded(p), padded(p)), np.float64)
+    gram[:] = 0.0
+    panel = kept_memory("panel", panel_shape(padded(p), gram.dtype), gram.dtype)
+    panel[p:] = 0.0
+    turned = kept_memory("turned", (X.shape[1], panel.shape[1]), X.dtype)
     _adder(X.dtype)(X, Z, root, shift, turned, panel, gram)
-    gram = np.triu(gram[:p, :p])
-    return gram + np.triu(gram, 1).T
+    out = recycled((p, p), np.float64)
+    mirror(gram[:p, :p], out)
+    return out
 
 
 def column_sums(X: Array, weight: Array, shift: Array) -> tuple[Array, Array]:

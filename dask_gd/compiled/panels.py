@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..memory import line_aligned
 from ..protocol import Array
 from .elementary import same
 from .jit import jit
 from .turn import turn_tile
 
-__all__ = ["add_tiles", "combine", "new_panel", "padded", "scale", "turn"]
+__all__ = ["add_tiles", "combine", "mirror", "padded", "panel_shape", "scale", "turn"]
 
 MANY = 4  # models from which on it pays to turn the rows over
 TILE = 4  # products of so many columns with so many others at a time
@@ -26,10 +25,10 @@ def padded(columns: int) -> int:
     return -(-columns // TILE) * TILE
 
 
-def new_panel(columns: int, dtype: np.dtype) -> Array:
-    """Zeros for a panel of so many columns, in rows of an odd number of vectors: caches dislike powers of two."""
+def panel_shape(columns: int, dtype: np.dtype) -> tuple[int, int]:
+    """Of a panel of so many columns: its rows are an odd number of vectors long, for caches dislike powers of two."""
     rows = min(max(PANEL_BYTES // (columns * dtype.itemsize), 64), MOST_ROWS)
-    return line_aligned((columns, (rows // 8 | 1) * 8), dtype)
+    return columns, (rows // 8 | 1) * 8
 
 
 @jit
@@ -118,3 +117,19 @@ def add_tiles(left: Array, right: Array, out: Array, upper: bool) -> None:
             row[j + 1] += s31
             row[j + 2] += s32
             row[j + 3] += s33
+
+
+def mirror(upper: Array, out: Array) -> None:
+    """``out`` is symmetric and has the tiles on and above the diagonal of ``upper``, where zeros are below these."""
+    np.add(upper, upper.T, out=out)
+    whole = len(out) - len(out) % TILE
+    for begin, count, size in ((0, whole // TILE, TILE), (whole, 1, len(out) - whole)):
+        own, to = (_on_diagonal(array[begin:, begin:], count, size) for array in (upper, out))
+        half = np.triu(own)
+        to[...] = half + np.triu(half, 1).swapaxes(1, 2)
+
+
+def _on_diagonal(array: Array, count: int, size: int) -> Array:
+    """(count, size, size) the tiles on the diagonal, of which each begins where the one before ends."""
+    down, right = array.strides
+    return np.lib.stride_tricks.as_strided(array, (count, size, size), (size * (down + right), down, right))

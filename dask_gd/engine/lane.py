@@ -30,7 +30,7 @@ logger = logging.getLogger("dask_gd")
 
 PATIENCE = 5.0  # seconds for the workers' threads to be done, beside a hundred times what such a sweep took last
 GRACE = 5.0  # and for the messages
-CHECK_FIRST, CHECK = 0.05, 1.0  # seconds until the scheduler is asked whether the workers are there, and between
+CHECK_FIRST, CHECK = 0.05, 1.0  # seconds until the scheduler is asked whether the workers are there, at the least, and between
 
 
 async def _each(client: Any, workers: list[str], message: dict[str, Any]) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def request(
             message["op"] = OPERATION
             asked = asyncio.ensure_future(client.scheduler.broadcast(msg=message, workers=workers))
         try:
-            await asyncio.wait([asked], timeout=CHECK_FIRST)
+            await asyncio.wait([asked], timeout=max(CHECK_FIRST, 2 * expected))
             while not asked.done():  # who asks would go on trying to connect to a worker that is gone
                 gone = set(workers).difference(await client.nthreads(workers))
                 if gone:

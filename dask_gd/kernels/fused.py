@@ -13,7 +13,7 @@ import numpy as np
 from scipy.sparse import issparse
 
 from ..losses import Loss
-from ..memory import in_precision, kept_memory, line_aligned
+from ..memory import in_precision, kept_memory, recycled
 from ..protocol import DIAGONAL, GRADIENT, PRODUCT, VALUE, Array, Block, Points, PointSums
 from .fused_csr import fused_csr_sums
 from .rows import row_slices
@@ -76,7 +76,7 @@ class _PointSums:
     def __init__(self, loss: Loss, twin: Any, points: Points, dtype: np.dtype, margins: np.dtype) -> None:
         t, k, d = points.W.shape
         from ..compiled.dense import FEW
-        from ..compiled.panels import MANY, new_panel, padded
+        from ..compiled.panels import MANY, padded, panel_shape
 
         self.shape = (t, k, d)
         self.columns = t * k * (3 if points.want in (VALUE, GRADIENT) else 5)
@@ -97,16 +97,16 @@ class _PointSums:
             self.U = np.array(points.direction[0].reshape(t * k, d), dtype=dtype, order="C")
             self.c = points.direction[1].reshape(t * k, 1).astype(margins)
         self.diagonal, self.curvature, self.grams = NO_GRAMS, NOTHING, NO_GRAMS
-        self.panel = self.turned = np.zeros((0, 0), dtype)
+        self.panel = 0, 0
         if self.want == DIAGONAL:
             self.diagonal, self.curvature = np.zeros((2, t * k, d)), np.zeros(t * k)
         elif self.want == PRODUCT:
             self.product_w, self.product_b = np.zeros((t * k, d)), np.zeros(t * k)
         elif self.tiled:
             side = padded(d + 1)
-            self.grams = np.zeros((t * k, side, side))
-            self.panel = new_panel(side, dtype)
-            self.turned = line_aligned((d, self.panel.shape[1]), dtype)
+            self.grams = recycled((t * k, side, side), np.float64)
+            self.grams[:] = 0.0
+            self.panel = panel_shape(side, dtype)
         elif self.order == 2:
             self.scratch = np.empty((0, d), dtype)
             self.hess_ww = np.zeros((t, k, d, k, d))
@@ -133,7 +133,7 @@ class _PointSums:
             return max(rows // VECTOR, 1) * VECTOR if n >= VECTOR else n
         rows = next(iter(row_slices(X, self.columns))).stop
         if self.tiled:  # in whole panels
-            width = self.panel.shape[1]
+            width = self.panel[1]
             rows = max(rows // width, 1) * width if n >= width else n
         return int(rows)
 
@@ -141,6 +141,8 @@ class _PointSums:
         from ..compiled.dense import adder
 
         (m, d), dtype = self.W.shape, self.W.dtype
+        panel = kept_memory("panel", self.panel, dtype)
+        panel[d + 1 :] = 0
         adder(*data[:2])(
             *data,
             self.W,
@@ -152,8 +154,8 @@ class _PointSums:
             self.grad_w,
             self.grad_b,
             self.grams,
-            self.turned,
-            self.panel,
+            kept_memory("turned", (d, self.panel[1]), dtype),
+            panel,
             kept_memory("second", (m if self.tiled else 1, rows), self.margins),
             kept_memory("space", (m + 2, max(rows, d)), dtype),
             kept_memory("work", (2 * m + targets + 1, rows), self.margins),
@@ -282,12 +284,17 @@ class _PointSums:
 
     def _blocks(self) -> dict[str, Array]:
         """The Hessian of the outputs, each by itself, from its grams."""
+        from ..compiled.panels import mirror
+
         t, k, d = self.shape
-        upper = np.triu(self.grams[:, : d + 1, : d + 1]).reshape(t, k, d + 1, d + 1)
-        whole = upper + np.triu(upper, 1).swapaxes(-1, -2)
-        ww, wb, bb = np.zeros((t, k, d, k, d)), np.zeros((t, k, d, k)), np.zeros((t, k, k))
+        whole = self.grams.reshape(t, k, *self.grams.shape[1:])
+        ww, wb, bb = recycled((t, k, d, k, d), np.float64), np.zeros((t, k, d, k)), np.zeros((t, k, k))
+        if k > 1:
+            ww[:] = 0.0
+        for i in range(t):
+            for j in range(k):
+                mirror(whole[i, j, :d, :d], ww[i, j, :, j, :])
         for j in range(k):
-            ww[:, j, :, j, :] = whole[:, j, :d, :d]
             wb[:, j, :, j] = whole[:, j, :d, d]
             bb[:, j, j] = whole[:, j, d, d]
         return {"hess_ww": ww, "hess_wb": wb, "hess_bb": bb}

@@ -15,11 +15,11 @@ CLUSTERS = {"1 process": (1, 1), "2 processes": (2, 1), "1 process of 2 threads"
 
 
 def processes(scale: float) -> Iterator[Contest]:
-    """Sweeps of 100 ms and more, and whole fits, where the client has its part, on 500,000 × 200."""
+    """Sweeps of 100 ms and more, and whole fits, where the client has its part, on 1,000,000 × 200."""
     from dask_gd import LogisticRegression
     from dask_gd.engine import open_engine
 
-    n, d = int(500_000 * scale), 200
+    n, d = int(1_000_000 * scale), 200
     with ExitStack() as stack:
         data = {}
         for name, (workers, threads) in CLUSTERS.items():
