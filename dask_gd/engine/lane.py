@@ -30,7 +30,7 @@ logger = logging.getLogger("dask_gd")
 
 PATIENCE = 5.0  # seconds for the workers' threads to be done, beside a hundred times what such a sweep took last
 GRACE = 5.0  # and for the messages
-CHECK_FIRST, CHECK = 0.05, 1.0  # seconds until the scheduler is asked whether the workers are there, at the least, and between
+CHECK_FIRST, CHECK = 0.05, 1.0  # seconds, at the least, until somebody asks whether the workers are there, and between
 
 
 async def _each(client: Any, workers: list[str], message: dict[str, Any]) -> dict[str, Any]:
