@@ -13,7 +13,7 @@ import numpy as np
 
 from .jit import COMPILED, EXACT, numba
 
-__all__ = ["exp", "log", "log1p", "same", "twice_artanh"]
+__all__ = ["decay", "exp", "log", "log1p", "same", "twice_artanh"]
 
 LN2 = math.log(2.0)
 
@@ -21,6 +21,11 @@ LN2 = math.log(2.0)
 def exp(x: Any) -> Any:
     """e^x; 0 where it is not a normal number."""
     return math.exp(x)
+
+
+def decay(x: Any) -> Any:
+    """e^-x for x ≥ 0; where that is no normal number, one that hardly is."""
+    return math.exp(-x)
 
 
 def log(x: Any) -> Any:
@@ -87,7 +92,14 @@ if COMPILED:
 
     @overload(exp, jit_options=OPTIONS)
     def _exp(x: Any) -> Any:
-        T = _precision(x)
+        return _exponential(_precision(x))[0]
+
+    @overload(decay, jit_options=OPTIONS)
+    def _decay(x: Any) -> Any:
+        return _exponential(_precision(x))[1]
+
+    def _exponential(T: Any) -> tuple[Any, Any]:
+        """:func:`exp` and :func:`decay` in this precision."""
         single = T is np.float32
         whole = np.int32 if single else np.int64
         digits = whole(23 if single else 52)
@@ -103,6 +115,27 @@ if COMPILED:
         c2, c3, c4, c5, c6, *more = map(T, near_best(series, -LN2 / 2, LN2 / 2, degree))
         c7, c8, c9, c10, c11 = more or [T(0)] * 5
         one = T(1)
+        unit = one.view(whole)  # its bits
+
+        def single_decay(x: Any) -> Any:
+            a = low if -x < low else -x
+            m = a * per_ln2 + magic
+            k = m - magic
+            r = (a - k * above) - k * below
+            r2 = r * r
+            p = (one + r) + r2 * ((c2 + r * c3) + r2 * ((c4 + r * c5) + r2 * c6))
+            return p * number(whole(unit + (bits(m) << digits)))
+
+        def double_decay(x: Any) -> Any:
+            a = low if -x < low else -x
+            m = a * per_ln2 + magic
+            k = m - magic
+            r = (a - k * above) - k * below
+            r2 = r * r
+            r4 = r2 * r2
+            p = ((c6 + r * c7) + r2 * (c8 + r * c9)) + r4 * (c10 + r * c11)
+            p = one + (r + r2 * (((c2 + r * c3) + r2 * (c4 + r * c5)) + r4 * p))
+            return p * number(whole(unit + (bits(m) << digits)))
 
         def single_exp(x: Any) -> Any:
             a = low if x < low else x
@@ -132,7 +165,7 @@ if COMPILED:
             y = infinity if x > high else y
             return y if x == x else x
 
-        return single_exp if single else double_exp
+        return (single_exp, single_decay) if single else (double_exp, double_decay)
 
     @overload(log, jit_options=OPTIONS)
     def _log(x: Any) -> Any:

@@ -31,7 +31,7 @@ from ..losses import (
 )
 from ..losses.families import Binomial, NegativeBinomial, Tweedie
 from ..protocol import Array
-from .elementary import exp, log, log1p, same, twice_artanh
+from .elementary import decay, exp, log, log1p, same, twice_artanh
 from .jit import COMPILED, EXACT, FAST, as_argument, jit, numba
 
 __all__ = ["Twin", "signature", "twin_of"]
@@ -60,7 +60,7 @@ def clipped(x: Any, low: Any, high: Any) -> Any:
 def logistic(t: Any, h: Any, p: Any, q: Any) -> Any:
     """log(1 + e^h) - th."""
     one = same(h, 1.0)
-    e = exp(-abs(h))
+    e = decay(abs(h))
     total = one + e
     shared = one / (total * (total + one))  # one division for 1/(1 + e) and for e/(2 + e)
     share = shared * (total + one)
@@ -279,7 +279,7 @@ def softmax(
             for i in range(n):
                 h = eta[j, i] + shift - top[i]
                 eta[j, i] = h
-                e = exp(h)
+                e = decay(-h)
                 first[j, i] = e
                 total[i] += e
         gathered = 0.0
