@@ -79,6 +79,16 @@ def recycled(shape: tuple[int, ...], dtype: Any) -> Array:
     return np.asarray(np.asarray(_Loan(size)).view(dtype).reshape(shape))
 
 
+def converted(values: Any, dtype: Any) -> Array:
+    """The values themselves if they are an array of this dtype in one piece, else a copy in recycled memory."""
+    values = np.asarray(values)
+    if values.dtype == dtype and values.flags.c_contiguous:
+        return values
+    copy = recycled(values.shape, dtype)
+    copy[...] = values
+    return copy
+
+
 def added(a: Any, b: Any) -> Any:
     """a + b in recycled memory, in the order of its axes that a has."""
     if not (isinstance(a, np.ndarray) and isinstance(b, np.ndarray)) or a.nbytes < LEAST_BYTES:

@@ -125,7 +125,8 @@ def add_sums(
                 for i in range(count):
                     panel[d, i] = np.sqrt(second[j, begin + i])
                 scale(panel, turned, count, shift, panel[d])
-                add_tiles(panel, panel, grams[j], True)
+                after = start + rows + begin  # the same rows of the next slice
+                add_tiles(panel, panel, grams[j], True, X, after * d, min(after + count if j == 0 else after, n) * d)
 
 
 def scale_by_root(X: Array, factor: Array, out: Array) -> None:

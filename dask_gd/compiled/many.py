@@ -51,7 +51,7 @@ def add_sums_of_many(
     (g, rows) and ``work`` (2g + q + 1, rows), with g at least a group in fours and rows a divisor of n. Products have
     the precision of X, losses that of Y, sums float64.
     """
-    n, rows = X.shape[0], panel.shape[1]
+    (n, d), rows = X.shape, panel.shape[1]
     m = len(b)
     k = m // len(value)
     q = classes if classes else Y.shape[1]
@@ -106,7 +106,9 @@ def add_sums_of_many(
                 for j in range(size):
                     for i in range(rows):
                         slope[j, i] = first[j, i]
-            add_tiles(slope, panel, grad_w[begin : begin + wide], False)
+            after = start + rows
+            last = min(after + rows if begin == 0 else after, n)
+            add_tiles(slope, panel, grad_w[begin : begin + wide], False, X, after * d, last * d)
             if not curved:
                 continue
             bend = either(second, product)[:wide]
@@ -118,8 +120,8 @@ def add_sums_of_many(
                     total += second[j, i]
                     bend[j, i] = second[j, i]
                 curvature[begin + j] += total
-            add_tiles(bend, squares, diagonal[0, begin : begin + wide], False)
-            add_tiles(bend, panel, diagonal[1, begin : begin + wide], False)
+            add_tiles(bend, squares, diagonal[0, begin : begin + wide], False, X, 0, 0)
+            add_tiles(bend, panel, diagonal[1, begin : begin + wide], False, X, 0, 0)
 
 
 @cache

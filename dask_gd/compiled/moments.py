@@ -57,7 +57,7 @@ def add_products(X: Array, Z: Array, root: Array, shift: Array, turned: Array, p
         for j in range(d, last):
             for r in range(count):
                 panel[j, r] = panel[last, r] * (Z[start + r, j - d] - shift[j])
-        add_tiles(panel, panel, gram, True)
+        add_tiles(panel, panel, gram, True, X, (start + rows) * d, min(start + 2 * rows, n) * d)
 
 
 def add_columns(X: Array, weight: Array, shift: Array, first: Array, second: Array) -> None:

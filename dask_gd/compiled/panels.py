@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..memory import LINE_BYTES
 from ..protocol import Array
 from .elementary import same
 from .jit import jit
+from .prefetch import prefetch
 from .turn import turn_tile
 
 __all__ = ["add_tiles", "combine", "mirror", "padded", "panel_shape", "scale", "turn"]
@@ -82,12 +84,21 @@ def combine(W: Array, panel: Array, out: Array) -> None:
 
 
 @jit
-def add_tiles(left: Array, right: Array, out: Array, upper: bool) -> None:
-    """out += left · rightᵀ; ``upper``: in its tiles on and above the diagonal. Rows in fours."""
+def add_tiles(left: Array, right: Array, out: Array, upper: bool, ahead: Array, begin: int, end: int) -> None:
+    """out += left · rightᵀ; ``upper``: in its tiles on and above the diagonal. Rows in fours.
+
+    The numbers ``begin`` to ``end`` of ``ahead``, which are needed next, are loaded meanwhile: this is all arithmetic.
+    """
     n = left.shape[1]
     zero = same(left[0, 0], 0.0)
+    line = LINE_BYTES // ahead.itemsize
+    high, wide = left.shape[0] // 4, right.shape[0] // 4
+    share = ((end - begin) // (high * (high + 1) // 2 if upper else high * wide) // line + 1) * line
     for i in range(0, left.shape[0], 4):
         for j in range(i if upper else 0, right.shape[0], 4):
+            for at in range(begin, min(begin + share, end), line):
+                prefetch(ahead, at)
+            begin += share
             s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = zero
             s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = zero
             for r in range(n):

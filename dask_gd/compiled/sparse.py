@@ -15,7 +15,7 @@ from ..memory import kept_memory, recycled
 from ..protocol import Array
 from .jit import as_argument, jit, numba
 from .pointwise import signature
-from .walk import prefetch
+from .prefetch import prefetch
 
 __all__ = ["add_csr_sums", "csr_gram", "csr_moments", "padded"]
 

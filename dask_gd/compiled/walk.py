@@ -11,38 +11,13 @@ import numpy as np
 
 from ..protocol import Array
 from .jit import COMPILED, jit, numba
+from .prefetch import prefetch
 
 __all__ = ["walk_rows", "walker"]
 
 AHEAD = 16  # rows in a random order come from all over the memory: ask for them so many rows before they are needed
 RESET = 1e-9  # below this the common scale of the coefficients is multiplied out
 STEEPEST = 1e12  # no slope of a loss counts for more
-
-
-def prefetch(array: Array, index: Any) -> None:
-    """Nothing that Python could do."""
-
-
-if COMPILED:
-    from llvmlite import ir
-    from numba.extending import intrinsic
-
-    @intrinsic
-    def _prefetch(context: Any, array: Any, index: Any) -> Any:
-        """Start to load ``array[index]`` into the cache."""
-
-        def code(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            data = context.make_array(signature.args[0])(context, builder, values[0]).data
-            address = builder.bitcast(builder.gep(data, [values[1]]), ir.IntType(8).as_pointer())
-            number = ir.IntType(32)
-            kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer(), number, number, number])
-            call = numba.core.cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-            builder.call(call, [address, number(0), number(3), number(1)])  # for reading, to stay, data
-            return context.get_dummy_value()
-
-        return numba.types.void(array, index), code
-
-    prefetch: Any = _prefetch  # type: ignore[no-redef]
 
 
 @jit

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import Any, NamedTuple
 
 from distributed import threadpoolexecutor
 from distributed.protocol import to_serialize
 
 from ..protocol import Block, Kernel
-from .batch import BatchResult, aligned, apply, run_batch
+from .batch import BatchResult, Shares, aligned, apply, run_batch
 from .blocks import keys_of, made_of
 from .health import describe
 from .tree import merge
@@ -73,13 +73,17 @@ class Lane:
         missing = sum(key not in worker.data for key in keys)
         if missing or not isinstance(executor, THREADS):
             return {"refused": f"{missing} of {len(keys)} values are not here" if missing else "no threads"}
-        parts = deque(mine.parts({key: worker.data[key] for key in keys}))
+        parts = mine.parts({key: worker.data[key] for key in keys})
         loop = asyncio.get_running_loop()
         threads = min(worker.state.nthreads, len(parts))
-        jobs = [loop.run_in_executor(executor, run_batch, kernel, _taken(parts), n_blocks) for _ in range(threads)]
+        shares = Shares(parts, threads)
+        jobs = [
+            loop.run_in_executor(executor, run_batch, kernel, chain.from_iterable(shares.of(i)), n_blocks)
+            for i in range(threads)
+        ]
         _, late = await asyncio.wait(jobs, timeout=patience)
         if late:
-            parts.clear()  # those that run stop at their next part
+            shares.clear()  # those that run stop at their next part
             for job in late:
                 job.cancel()
             return {"refused": f"not done after {patience:.1f} s"}
@@ -95,16 +99,6 @@ class Lane:
             worker.contact_address,
         )
         return {"result": to_serialize(whole)}
-
-
-def _taken(parts: deque[Iterable[Block]]) -> Iterator[Block]:
-    """The blocks of parts that no other thread has taken."""
-    while True:
-        try:
-            part = parts.popleft()
-        except IndexError:
-            return
-        yield from part
 
 
 def open_lane(dask_worker: Any) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -13,6 +14,8 @@ from ..arrays import concat, is_device_array
 from ..protocol import Block, Cut, Kernel
 from .blas import one_blas_thread
 from .tree import Nodes, Tree
+
+T = TypeVar("T")
 
 
 class BatchResult(NamedTuple):
@@ -105,9 +108,32 @@ def run_streamed(kernel: Kernel, transforms: Opaque, block: Block, n_blocks: int
     return run_batch(kernel, [apply(transforms.value, block)], n_blocks)
 
 
-def run_resident(kernel: Kernel, blocks: Opaque, n_blocks: int) -> BatchResult:
-    """Run ``kernel`` on blocks of this process."""
-    return run_batch(kernel, blocks.value, n_blocks)
+class Shares(Generic[T]):
+    """Runs of neighbours, one for each thread; who is done with its own takes the last of the longest that is left.
+
+    Neighbours, because a thread adds up what is next to each other before it hands anything over.
+    """
+
+    def __init__(self, items: Sequence[T], threads: int) -> None:
+        n = len(items)
+        self._runs = [deque(items[n * i // threads : n * (i + 1) // threads]) for i in range(threads)]
+
+    def of(self, thread: int) -> Iterator[T]:
+        """What one of the threads works on."""
+        own = self._runs[thread]
+        while True:
+            try:
+                item = own.popleft() if own else max(self._runs, key=len).pop()
+            except IndexError:  # nothing is left, or somebody was faster
+                if not any(self._runs):
+                    return
+            else:
+                yield item
+
+    def clear(self) -> None:
+        """Leave the rest."""
+        for run in self._runs:
+            run.clear()
 
 
 def join(results: list[BatchResult], n_blocks: int) -> BatchResult:

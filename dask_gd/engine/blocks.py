@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from ..arrays import alike, cast, concat, cut_rows, float_dtype, is_device_array, namespace, numpy_dtype, to_numpy
 from ..exceptions import DataError
+from ..memory import converted
 from ..protocol import Array, Block, Extent
 
 LOCAL_BLOCK_BYTES = 8 * 2**20  # NumPy input is cut into blocks of this size, so that all cores can work
@@ -207,7 +208,7 @@ def _placed(values: Any, dtype: np.dtype, X: Any) -> Any:
     """The numbers in this precision where X is."""
     if is_device_array(values) or is_device_array(X):
         return cast(alike(values, X), dtype)
-    return np.ascontiguousarray(values, dtype=dtype)
+    return converted(values, dtype)
 
 
 def _as_vector(values: Any, name: str, X: Any) -> Any:

@@ -5,21 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import dask
+import dask.local
+import dask.threaded
 from scipy.sparse import issparse
 
 from ..arrays import numpy_dtype
 from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
-from .batch import (
-    Opaque,
-    cut_blocks,
-    join_blocks,
-    run_batch,
-    run_resident,
-)
+from .batch import Shares, cut_blocks, join_blocks, run_batch
 from .blas import one_blas_thread
 from .tree import Tree
 
@@ -65,17 +61,12 @@ class LocalEngine:
         if self.serial:
             results = [run_batch(kernel, self.blocks, n)]
         else:
+            alone = dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded")
             count = min(n, os.cpu_count() or 1)
-            cuts = [n * i // count for i in range(count + 1)]
-            task = dask.delayed(run_resident, pure=False)
-            batches = [Opaque(self.blocks[a:b]) for a, b in pairwise(cuts)]
-            scheduler = dask.config.get("scheduler", None)
+            shares = Shares(self.blocks, count)
+            graph = {f"sweep-{i}": (partial(run_batch, kernel, shares.of(i), n),) for i in range(count)}
             # Blocks are in this process: sending them to others would cost more than it saves.
-            results = dask.compute(
-                *(task(kernel, batch, n) for batch in batches),
-                scheduler=scheduler if scheduler in ("sync", "synchronous", "single-threaded") else "threads",
-                optimize_graph=False,
-            )
+            results = (dask.local.get_sync if alone else dask.threaded.get)(graph, list(graph))
         return self._finish(results, started, 0 if self.serial else len(results))
 
     def _finish(self, results: Any, started: float, tasks: int) -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import alike, cast, is_device_array, namespace, numpy_dtype, take
+from ..memory import converted
 from ..protocol import Array, Block
 
 
@@ -23,8 +24,10 @@ class EncodeLabels:
     class_weight: Array | None = None
 
     def __call__(self, block: Block) -> Block:
-        code = alike(self._codes(block.y), block.X)
-        y = cast(code, numpy_dtype(block.X)) if len(self.classes) == 2 else code
+        y = alike(self._codes(block.y), block.X)
+        if len(self.classes) == 2:
+            dtype = numpy_dtype(block.X)
+            y = cast(y, dtype) if is_device_array(y) else converted(y, dtype)
         block = block._replace(y=y)
         return block if self.class_weight is None else weighted_by_class(block, self.class_weight)
 

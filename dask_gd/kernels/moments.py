@@ -11,7 +11,7 @@ from scipy.sparse import issparse
 from ..arrays import alike, average, few_labels, is_device_array, namespace, numpy_dtype, row_sums, take, to_numpy
 from ..losses import Loss
 from ..losses.base import REALS
-from ..memory import added, recycled
+from ..memory import added, kept_memory, recycled
 from ..protocol import Array, Block
 from .device import device_moments, weights_of
 from .rows import row_slices
@@ -182,7 +182,7 @@ def _target_moments(y: Array, weight: Array | None, total: float) -> tuple[Any, 
         return to_numpy(mean), to_numpy(average((y - mean) ** 2, weight)) * total
     weight = None if weight is None else weight.astype(np.float64, copy=False)
     mean = y.mean(axis=0) if weight is None else weight @ y / total
-    rest = y - mean
+    rest = np.subtract(y, mean, out=kept_memory("rest", y.shape, np.float64))
     rest *= rest
     return mean, rest.sum(axis=0) if weight is None else weight @ rest
 
