@@ -123,6 +123,14 @@ def nbytes(array: Any) -> int:
     return int(compat.size(array) or 0) * numpy_dtype(array).itemsize
 
 
+def same_memory(array: Any, other: Any) -> bool:
+    """Whether two arrays, dense or sparse, hold their numbers at the same place."""
+    if is_device_array(array) or is_device_array(other):
+        return array is other
+    array, other = (v.data if issparse(v) else v for v in (array, other))
+    return isinstance(array, np.ndarray) and isinstance(other, np.ndarray) and np.may_share_memory(array, other)
+
+
 def cut_rows(X: Any, rows: slice) -> Any:
     """Some rows of a matrix, whose numbers are shared and not copied."""
     if not issparse(X):

@@ -59,6 +59,20 @@ def answers(monkeypatch):
     return brought
 
 
+@pytest.fixture
+def held_by(monkeypatch):
+    """What every request swept over: the user's chunks or parcels."""
+    kinds = []
+
+    def watched(client, kernel, held, *args):
+        kinds.append({type(what).__name__ for what in held.values()})
+        return ask(client, kernel, held, *args)
+
+    ask = cluster_module.request
+    monkeypatch.setattr(cluster_module, "request", watched)
+    return kinds
+
+
 @pytest.fixture(scope="module")
 def two_processes():
     with cluster(2, 1) as workers, Client(workers) as client:
@@ -187,24 +201,31 @@ def spread(client, *, swapped=False):
 FOUR = (1_500,) * 4
 
 
-def test_chunks_are_swept_where_they_lie(two_processes, answers, monkeypatch):
+def test_chunks_are_swept_where_they_lie(two_processes, answers, held_by):
     """The first sweeps need no parcels; later ones take those."""
     with dask.config.set(scheduler="threads"):
         expected = bits(LogisticRegression(solver="lbfgs").fit(*lazy(FOUR)))
-    asked = []
-    ask = cluster_module.request
-
-    def watched(client, kernel, held, *args):
-        asked.append({type(what).__name__ for what in held.values()})
-        return ask(client, kernel, held, *args)
-
-    monkeypatch.setattr(cluster_module, "request", watched)
     X, y = spread(two_processes)
     model = LogisticRegression(solver="lbfgs").fit(X, y)
     assert bits(model) == expected
     assert set(model.history_["tasks"].tolist()) == {0}
-    assert asked[0] == {"Chunks"}
-    assert asked[-1] == {"Parcels"}
+    assert held_by[0] == {"Chunks"}
+    assert held_by[-1] == {"Parcels"}
+    assert all(answers)
+
+
+@pytest.mark.parametrize("change", [np.asfortranarray, lambda X: np.round(X).astype(int)])
+def test_chunks_that_must_be_copied_are_copied_once(two_processes, answers, held_by, change):
+    """By columns, or of integers: after the first sweep blocks are made for good."""
+    plain, labels = lazy(FOUR)
+    with dask.config.set(scheduler="threads"):
+        expected = bits(LogisticRegression(solver="lbfgs").fit(plain.map_blocks(change), labels))
+    X, y = spread(two_processes)
+    X = X.map_blocks(change).persist()
+    wait(X)
+    assert bits(LogisticRegression(solver="lbfgs").fit(X, y)) == expected
+    assert held_by[0] == {"Chunks"}
+    assert set.union(*held_by[1:]) == {"Parcels"}
     assert all(answers)
 
 

@@ -4,6 +4,9 @@ Every model that has a case in ``test_parity_models`` takes part. Fits are compa
 computed in NumPy on the plain data: the same optimum to 1e-9.
 """
 
+import threading
+import time
+
 import dask.array as da
 import numpy as np
 import pytest
@@ -12,6 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from test_parity_models import CASES, D, N, data
+
+from dask_gd.engine.batch import Shares
 
 SETTINGS = settings(
     max_examples=6, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -137,3 +142,35 @@ def test_a_thousandfold_x_and_repeated_rows_stop_where_they_did(name):
         return  # more rows need no more iterations, but may need a smoothed stage
     many = unpenalised(name).fit(np.tile(X, (5, 1)), np.concatenate([y] * 5), np.tile(s, 5))
     assert many.n_iter_ == pytest.approx(one.n_iter_, abs=1)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 7, 20])
+def test_threads_that_take_from_each_other_leave_nothing_and_take_nothing_twice(threads):
+    shares = Shares(range(1000), threads)
+    taken = [[] for _ in range(threads)]
+
+    def work(i):
+        for item in shares.of(i):
+            taken[i].append(item)
+            if i % 2:
+                time.sleep(1e-4)  # the others finish first
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(30)
+    assert sorted(item for part in taken for item in part) == list(range(1000))
+    if threads == 1:
+        assert taken == [list(range(1000))]
+
+
+def test_who_never_comes_leaves_its_share_to_others():
+    shares = Shares("abcdef", 3)
+    assert list(shares.of(1)) == ["c", "d", "b", "f", "a", "e"]
+    assert list(shares.of(0)) == []
+    rest = Shares("abcdef", 2)
+    first = rest.of(0)
+    assert next(first) == "a"
+    rest.clear()
+    assert list(first) == []

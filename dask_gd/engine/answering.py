@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from distributed import threadpoolexecutor
 from distributed.protocol import to_serialize
 
+from ..arrays import same_memory
 from ..protocol import Block, Kernel
 from .batch import BatchResult, Shares, aligned, apply, run_batch
 from .blocks import keys_of, made_of
@@ -21,11 +23,13 @@ THREADS = (ThreadPoolExecutor, threadpoolexecutor.ThreadPoolExecutor)  # Dask ha
 OPERATION = "dask_gd-sweep"
 
 
-class Parcels(NamedTuple):
+@dataclass
+class Parcels:
     """Parcels of one worker, by the ends of their keys."""
 
     stem: str
     numbers: list[int]
+    copied: bool = False
 
     @property
     def keys(self) -> list[Any]:
@@ -37,11 +41,13 @@ class Parcels(NamedTuple):
         return [values[key] for key in self.keys]
 
 
-class Chunks(NamedTuple):
+@dataclass
+class Chunks:
     """The user's own chunks on one worker, as the calls that make blocks of them, and what is done to these."""
 
     calls: list[tuple[Any, ...]]
     transforms: list[Callable[[Block], Block]]
+    copied: bool = False  # rows of X had to be
 
     @property
     def keys(self) -> list[Any]:
@@ -53,7 +59,9 @@ class Chunks(NamedTuple):
         return [map(self._made, [call], [values]) for call in self.calls]
 
     def _made(self, call: tuple[Any, ...], values: dict[Any, Any]) -> Block:
-        return apply(self.transforms, aligned(made_of(call, values)))
+        block = aligned(made_of(call, values))
+        self.copied |= not same_memory(block.X, values[keys_of(call)[0]])
+        return apply(self.transforms, block)
 
 
 class Lane:
@@ -97,6 +105,7 @@ class Lane:
             sum(result.rows for result in results),
             sum(result.nbytes for result in results),
             worker.contact_address,
+            mine.copied,
         )
         return {"result": to_serialize(whole)}
 

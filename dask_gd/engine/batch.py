@@ -26,6 +26,7 @@ class BatchResult(NamedTuple):
     rows: int
     nbytes: int
     worker: str
+    copied: bool = False  # whether rows were copied to make the blocks, as they would be in every sweep
 
 
 def run_batch(kernel: Kernel, blocks: Iterable[Block], n_blocks: int) -> BatchResult:

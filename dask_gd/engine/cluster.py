@@ -304,6 +304,8 @@ class ClusterEngine:
             self._threads = {}  # look again who has what
             logger.debug("sweep %d goes by tasks", self.n_sweeps + 1)
             return None
+        if any(result.copied for result in results):
+            self._chunks = {}  # parcels are made once
         logger.debug(
             "sweep %d (%s): %d workers answered in %.1f ms, and computed %.1f ms",
             self.n_sweeps + 1,
