@@ -131,6 +131,13 @@ def same_memory(array: Any, other: Any) -> bool:
     return isinstance(array, np.ndarray) and isinstance(other, np.ndarray) and np.may_share_memory(array, other)
 
 
+def by_columns(X: Any) -> bool:
+    """Whether the numbers of each column of a NumPy matrix lie side by side, and those of each row do not."""
+    if not isinstance(X, np.ndarray) or X.flags.c_contiguous or not X.flags.aligned:
+        return False
+    return X.strides[0] == X.itemsize and X.strides[1] >= X.shape[0] * X.itemsize and X.strides[1] % X.itemsize == 0
+
+
 def cut_rows(X: Any, rows: slice) -> Any:
     """Some rows of a matrix, whose numbers are shared and not copied."""
     if not issparse(X):

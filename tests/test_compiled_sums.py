@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from dask_gd.arrays import by_columns
 from dask_gd.compiled import jit
 from dask_gd.kernels import EVERYTHING, FirstKernel, FoldKernel, MomentsKernel, SquaresKernel, moments, squares
+from dask_gd.kernels import rows as row_module
+from dask_gd.kernels.rows import by_rows
 from dask_gd.losses import Squared
 from dask_gd.protocol import Block
 from dask_gd.solvers import quadratic_model
@@ -158,3 +161,24 @@ def test_a_flat_face_is_left_to_the_twin(switch, rng):
     slope = grad + found @ hess
     assert np.abs(slope[1]).max() <= 1e-9
     assert np.abs(slope[0]).max() <= 0.1 + 1e-9
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (3, 2), (4, 4), (5, 9), (129, 5), (400, 30), (1001, 7)])
+def test_by_columns(n, d, dtype, switch, rng, monkeypatch):
+    """Matrices by columns, whole or some rows of a larger one: the same rows and the same bits."""
+    monkeypatch.setattr(row_module, "COMPILED_SIZE", 0)
+    switch(True)
+    whole = np.asfortranarray(rng.normal(size=(n + 10, d)).astype(dtype))
+    y = rng.normal(size=n)
+    kernel = FirstKernel(MomentsKernel(d, False, Squared()), SquaresKernel())
+    for X in (whole[3 : 3 + n], np.asfortranarray(whole[:n]), whole[10:]):
+        rows = np.ascontiguousarray(X)
+        assert by_columns(X) == (not X.flags.c_contiguous)
+        found = by_rows(X)
+        assert found.flags.c_contiguous
+        np.testing.assert_array_equal(found, rows)
+        sums = [np.concatenate([np.ravel(a) for a in kernel(Block(0, A, y)).squares[1:]]) for A in (X, rows)]
+        assert sums[0].tobytes() == sums[1].tobytes()
+    assert not by_columns(np.zeros((6, 6), dtype)[::2])
+    assert not by_columns(np.zeros((6, 6), dtype).T[::2])

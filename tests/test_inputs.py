@@ -1,5 +1,7 @@
 """Every kind of X, y, weights and offset, chunked in any way: one answer."""
 
+import warnings
+
 import dask
 import dask.array as da
 import dask.dataframe as dd
@@ -7,9 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 
 from dask_gd import LinearRegression, LogisticRegression, Ridge
-from dask_gd.engine import LocalEngine, StreamingEngine, is_dask, open_engine
+from dask_gd.engine import LocalEngine, StreamingEngine, batch, is_dask, open_engine
 from dask_gd.engine.blocks import dask_blocks, make_block
 
 N, D = 60, 4
@@ -275,3 +279,38 @@ def test_a_fit_on_a_cluster_is_the_fit_without(client):
     expected = Ridge().fit(rows(X), rows(Y), rows(S))
     np.testing.assert_array_equal(found.coef_, expected.coef_)
     np.testing.assert_array_equal(predicted, expected.predict(rows(X)).compute())
+
+
+def misplaced(X):
+    """At an address that is no multiple of the size of a number, as what comes in a message may be."""
+    raw = np.empty(X.nbytes + 1, np.uint8)
+    copy = raw[1:].view(X.dtype).reshape(X.shape)
+    copy[...] = X
+    return copy
+
+
+@pytest.mark.parametrize("lie", [np.asfortranarray, pd.DataFrame, misplaced, lambda X: np.repeat(X, 2, axis=0)[::2]])
+@pytest.mark.parametrize("model", [Ridge(), LogisticRegression(), LogisticRegression(solver="lbfgs", max_iter=3)])
+def test_large_arrays_may_lie_in_any_way(lie, model, monkeypatch):
+    """The bits are those of rows that follow each other, and X is copied once at the most."""
+    rng = np.random.default_rng(0)
+    large = rng.normal(size=(150_000, 8))
+    target = (large[:, 0] + rng.normal(size=len(large)) > 0).astype(int)
+    copies = []
+
+    def counted(X):
+        rows = by_rows(X)
+        copies.append(0 if rows is X else X.nbytes)
+        return rows
+
+    by_rows = batch.by_rows
+    monkeypatch.setattr(batch, "by_rows", counted)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        same = clone(model).fit(lie(large), target)
+        assert sum(copies) <= large.nbytes
+        assert sum(copies) > 0 or lie is pd.DataFrame or isinstance(model, Ridge)
+        plain = clone(model).fit(large, target)
+    assert same.coef_.tobytes() == plain.coef_.tobytes()
+    if isinstance(model, Ridge) and lie is np.asfortranarray:
+        assert not sum(copies)

@@ -124,9 +124,9 @@ def add_sums(
             for j in range(m):
                 for i in range(count):
                     panel[d, i] = np.sqrt(second[j, begin + i])
-                scale(panel, turned, count, shift, panel[d])
+                scale(panel, turned, 0, count, shift, panel[d])
                 after = start + rows + begin  # the same rows of the next slice
-                add_tiles(panel, panel, grams[j], True, X, after * d, min(after + count if j == 0 else after, n) * d)
+                add_tiles(panel, panel, grams[j], True, X, after * d, min(count if j == 0 else 0, n - after) * d, 1, 0)
 
 
 def scale_by_root(X: Array, factor: Array, out: Array) -> None:

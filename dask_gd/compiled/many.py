@@ -107,8 +107,8 @@ def add_sums_of_many(
                     for i in range(rows):
                         slope[j, i] = first[j, i]
             after = start + rows
-            last = min(after + rows if begin == 0 else after, n)
-            add_tiles(slope, panel, grad_w[begin : begin + wide], False, X, after * d, last * d)
+            ahead = min(rows if begin == 0 else 0, n - after)
+            add_tiles(slope, panel, grad_w[begin : begin + wide], False, X, after * d, ahead * d, 1, 0)
             if not curved:
                 continue
             bend = either(second, product)[:wide]
@@ -120,8 +120,8 @@ def add_sums_of_many(
                     total += second[j, i]
                     bend[j, i] = second[j, i]
                 curvature[begin + j] += total
-            add_tiles(bend, squares, diagonal[0, begin : begin + wide], False, X, 0, 0)
-            add_tiles(bend, panel, diagonal[1, begin : begin + wide], False, X, 0, 0)
+            add_tiles(bend, squares, diagonal[0, begin : begin + wide], False, X, 0, 0, 0, 0)
+            add_tiles(bend, panel, diagonal[1, begin : begin + wide], False, X, 0, 0, 0, 0)
 
 
 @cache

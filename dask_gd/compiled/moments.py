@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from ..arrays import by_columns
 from ..memory import kept_memory, recycled
 from ..protocol import Array
 from .jit import COMPILED, jit, numba
 from .panels import add_tiles, mirror, padded, panel_shape, scale, turn
+from .turn import columns_of
 
 __all__ = ["column_sums", "products"]
 
@@ -19,7 +21,8 @@ __all__ = ["column_sums", "products"]
 def products(X: Array, Z: Array, root: Array, shift: Array) -> Array:
     """(p, p) Σ a aᵀ over the rows a = root · (x - shift, z - shift, 1); an empty ``root`` is one of ones.
 
-    Rows are turned into panels of columns first, so that a product of two columns is one of two short vectors.
+    Rows are turned into panels of columns first, so that a product of two columns is one of two short vectors; X may
+    lie by columns already.
     """
     p = X.shape[1] + Z.shape[1] + 1
     gram = recycled((padded(p), padded(p)), np.float64)
@@ -27,7 +30,8 @@ def products(X: Array, Z: Array, root: Array, shift: Array) -> Array:
     panel = kept_memory("panel", panel_shape(padded(p), gram.dtype), gram.dtype)
     panel[p:] = 0.0
     turned = kept_memory("turned", (X.shape[1], panel.shape[1]), X.dtype)
-    _adder(X.dtype)(X, Z, root, shift, turned, panel, gram)
+    rows = not by_columns(X)
+    _adder(X.dtype)(X if rows else columns_of(X), rows, Z, root, shift, turned, panel, gram)
     out = recycled((p, p), np.float64)
     mirror(gram[:p, :p], out)
     return out
@@ -40,10 +44,12 @@ def column_sums(X: Array, weight: Array, shift: Array) -> tuple[Array, Array]:
     return sums[0], sums[1]
 
 
-def add_products(X: Array, Z: Array, root: Array, shift: Array, turned: Array, panel: Array, gram: Array) -> None:
+def add_products(
+    X: Array, by_rows: bool, Z: Array, root: Array, shift: Array, turned: Array, panel: Array, gram: Array
+) -> None:
     """The sums of :func:`products`, on and above the diagonal; rows of the panel beyond its columns stay 0, and
-    ``turned`` (d, any), of the precision of X, is written over."""
-    n, d = X.shape
+    ``turned`` (d, any), of the precision of X, is written over. ``by_rows`` False: X is (d, n or more)."""
+    n, d = Z.shape[0], turned.shape[0]
     last = d + Z.shape[1]
     rows = panel.shape[1]
     for start in range(0, n, rows):
@@ -52,12 +58,20 @@ def add_products(X: Array, Z: Array, root: Array, shift: Array, turned: Array, p
             panel[:] = 0.0
         for r in range(count):
             panel[last, r] = root[start + r] if root.shape[0] > 0 else 1.0
-        turn(turned, X, start, count)
-        scale(panel, turned, count, shift, panel[last])
+        if by_rows:
+            turn(turned, X, start, count)
+            scale(panel, turned, 0, count, shift, panel[last])
+        else:
+            scale(panel, X, start, count, shift, panel[last])
         for j in range(d, last):
             for r in range(count):
                 panel[j, r] = panel[last, r] * (Z[start + r, j - d] - shift[j])
-        add_tiles(panel, panel, gram, True, X, (start + rows) * d, min(start + 2 * rows, n) * d)
+        after = start + rows
+        ahead = min(rows, n - after)
+        if by_rows:
+            add_tiles(panel, panel, gram, True, X, after * d, ahead * d, 1, 0)
+        else:
+            add_tiles(panel, panel, gram, True, X, after, ahead, d, X.shape[1])
 
 
 def add_columns(X: Array, weight: Array, shift: Array, first: Array, second: Array) -> None:
@@ -102,7 +116,8 @@ def _adder(dtype: Any) -> Callable[..., None]:
         return add_products
     X, Z, vector = _arrays(dtype)
     own, turned = numba.types.float64[:, ::1], numba.from_dtype(dtype)[:, ::1]
-    compiled: Callable[..., None] = jit(add_products, numba.types.void(X, Z, vector, vector, turned, own, own))
+    signature = numba.types.void(X, numba.types.boolean, Z, vector, vector, turned, own, own)
+    compiled: Callable[..., None] = jit(add_products, signature)
     return compiled
 
 

@@ -51,12 +51,13 @@ def turn(panel: Array, X: Array, start: int, count: int) -> None:
 
 
 @jit
-def scale(panel: Array, turned: Array, count: int, shift: Array, root: Array) -> None:
-    """The first rows of a panel: those of ``turned``, in the precision of the panel, less the shift, times the root."""
+def scale(panel: Array, turned: Array, start: int, count: int, shift: Array, root: Array) -> None:
+    """The first rows of a panel: ``turned`` from ``start``, in the precision of the panel, less the shift, times the
+    root."""
     for j in range(turned.shape[0]):
         source, column, away = turned[j], panel[j], shift[j]
         for r in range(count):
-            column[r] = root[r] * (source[r] - away)
+            column[r] = root[r] * (source[start + r] - away)
 
 
 @jit
@@ -84,21 +85,26 @@ def combine(W: Array, panel: Array, out: Array) -> None:
 
 
 @jit
-def add_tiles(left: Array, right: Array, out: Array, upper: bool, ahead: Array, begin: int, end: int) -> None:
+def add_tiles(
+    left: Array, right: Array, out: Array, upper: bool, ahead: Array, begin: int, count: int, runs: int, apart: int
+) -> None:
     """out += left · rightᵀ; ``upper``: in its tiles on and above the diagonal. Rows in fours.
 
-    The numbers ``begin`` to ``end`` of ``ahead``, which are needed next, are loaded meanwhile: this is all arithmetic.
+    What is needed next is loaded meanwhile, for this is all arithmetic: of ``ahead`` the ``count`` numbers from
+    ``begin``, and as many in every other one of the ``runs`` that begin so far ``apart``.
     """
     n = left.shape[1]
     zero = same(left[0, 0], 0.0)
     line = LINE_BYTES // ahead.itemsize
     high, wide = left.shape[0] // 4, right.shape[0] // 4
-    share = ((end - begin) // (high * (high + 1) // 2 if upper else high * wide) // line + 1) * line
+    lines = max(count + line - 1, 0) // line
+    share = runs * lines // (high * (high + 1) // 2 if upper else high * wide) + 1
+    done = 0
     for i in range(0, left.shape[0], 4):
         for j in range(i if upper else 0, right.shape[0], 4):
-            for at in range(begin, min(begin + share, end), line):
-                prefetch(ahead, at)
-            begin += share
+            for at in range(done, min(done + share, runs * lines)):
+                prefetch(ahead, begin + at // lines * apart + at % lines * line)
+            done += share
             s00 = s01 = s02 = s03 = s10 = s11 = s12 = s13 = zero
             s20 = s21 = s22 = s23 = s30 = s31 = s32 = s33 = zero
             for r in range(n):

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..protocol import Array
-from .jit import COMPILED, numba
+import numpy as np
 
-__all__ = ["turn_tile"]
+from ..protocol import Array
+from .jit import COMPILED, jit, numba
+
+__all__ = ["columns_of", "turn_back", "turn_tile"]
+
+STRETCH = 128  # rows at a time: a kilobyte of each column and the lines of the rows stay in the first cache
 
 
 def turn_tile(X: Array, row: int, column: int, panel: Array, k: int, r: int) -> None:
@@ -58,3 +62,28 @@ if COMPILED:
     def turn_tile(typing_context: Any, X: Any, row: Any, column: Any, panel: Any, k: Any, r: Any) -> Any:
         size = numba.types.intp
         return numba.types.void(X, size, size, panel, size, size), _generate
+
+
+def columns_of(X: Array) -> Array:
+    """(d, n or more) The columns of a matrix that lies by columns and may be some rows of a larger one: row j begins
+    with column j, and what comes after its n numbers must not be read."""
+    shape = X.shape[1], X.strides[1] // X.itemsize
+    return np.lib.stride_tricks.as_strided(X.T, shape, (X.strides[1], X.itemsize), writeable=False)
+
+
+@jit
+def turn_back(columns: Array, out: Array) -> None:
+    """``out`` (n, d), row by row, of what lies column by column."""
+    n, d = out.shape
+    whole, wide = n - n % 4, d - d % 4
+    for begin in range(0, whole, STRETCH):
+        end = min(begin + STRETCH, whole)
+        for j in range(0, wide, 4):
+            for r in range(begin, end, 4):
+                turn_tile(columns, j, r, out, r, j)
+        for j in range(wide, d):
+            for r in range(begin, end):
+                out[r, j] = columns[j, r]
+    for r in range(whole, n):
+        for j in range(d):
+            out[r, j] = columns[j, r]

@@ -10,7 +10,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import numpy as np
 import scipy.sparse as sp
 
-from ..arrays import concat, is_device_array
+from ..arrays import by_columns, concat, is_device_array
+from ..kernels.rows import by_rows
 from ..protocol import Block, Cut, Kernel
 from .blas import one_blas_thread
 from .tree import Nodes, Tree
@@ -34,20 +35,26 @@ def run_batch(kernel: Kernel, blocks: Iterable[Block], n_blocks: int) -> BatchRe
     started = time.perf_counter()
     tree, rows, nbytes = Tree(n_blocks), 0, 0
     with one_blas_thread():
-        for block in map(aligned, blocks):
+        for block in blocks:
+            block = aligned(block, any_order=takes_any_order(kernel))
             tree.add(0, block.index, kernel(block))
             rows += block.n_rows
             nbytes += block.nbytes
     return BatchResult(tree.nodes, time.perf_counter() - started, rows, nbytes, "")
 
 
-def aligned(block: Block) -> Block:
+def takes_any_order(kernel: Kernel) -> bool:
+    """Whether X may lie by columns."""
+    return bool(getattr(kernel, "any_order", False))
+
+
+def aligned(block: Block, *, any_order: bool = False) -> Block:
     """The block with its arrays where BLAS takes them: what came in a message may lie at any address, and NumPy then
-    computes in a slow loop of its own, with other bits."""
+    computes in a slow loop of its own, with other bits. X is brought row by row unless it may lie in ``any_order``."""
     if is_device_array(block.X):
         return block
     return block._replace(
-        X=_aligned_matrix(block.X),
+        X=block.X if any_order and by_columns(block.X) else _aligned_matrix(block.X),
         y=np.require(block.y, requirements="A"),
         weight=None if block.weight is None else np.require(block.weight, requirements="A"),
         offset=None if block.offset is None else np.require(block.offset, requirements="A"),
@@ -56,7 +63,7 @@ def aligned(block: Block) -> Block:
 
 def _aligned_matrix(X: Any) -> Any:
     if isinstance(X, np.ndarray):
-        return np.require(X, requirements=["C", "A"])
+        return by_rows(X)
     parts = (X.data, X.indices, X.indptr)
     if all(part.flags.aligned for part in parts):
         return X

@@ -16,6 +16,7 @@ import scipy.sparse as sp
 
 from ..arrays import alike, cast, concat, cut_rows, float_dtype, is_device_array, namespace, numpy_dtype, to_numpy
 from ..exceptions import DataError
+from ..kernels.rows import by_rows
 from ..memory import converted
 from ..protocol import Array, Block, Extent
 
@@ -164,7 +165,7 @@ def as_float_matrix(columns: Sequence[Any]) -> Any:
     X = _numbers(columns[0] if len(columns) == 1 else np.concatenate([np.asarray(c) for c in columns], axis=1))
     if X.dtype.kind == "c":
         raise ValueError("Complex data not supported")
-    return np.ascontiguousarray(X, dtype=float_dtype(X.dtype))
+    return by_rows(X.astype(float_dtype(X.dtype), copy=False))
 
 
 def _as_device_matrix(X: Any) -> Any:

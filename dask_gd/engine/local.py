@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import dask
 import dask.local
 import dask.threaded
+import numpy as np
 from scipy.sparse import issparse
 
 from ..arrays import numpy_dtype
 from ..protocol import Block, Cut, Engine, Extent, Kernel, SweepCost
-from .batch import Shares, cut_blocks, join_blocks, run_batch
+from .batch import Shares, aligned, cut_blocks, join_blocks, run_batch, takes_any_order
 from .blas import one_blas_thread
 from .tree import Tree
 
+T = TypeVar("T")
 SERIAL_BYTES = 2 * 2**20  # below this a thread pool costs more than it saves
 
 
@@ -38,6 +40,7 @@ class LocalEngine:
         nbytes = sum(block.nbytes for block in blocks)
         self.resident = True
         self.serial = serial or len(blocks) == 1 or nbytes <= SERIAL_BYTES
+        self._in_order = False  # nothing is known of X
         self.n_sweeps = 0
         self.cost = SweepCost()
 
@@ -58,16 +61,35 @@ class LocalEngine:
         """Run ``kernel`` on every block and add the results in the fixed tree."""
         started = time.perf_counter()
         n = len(self.blocks)
+        if not (self._in_order or takes_any_order(kernel)):
+            self._put_in_order()
         if self.serial:
             results = [run_batch(kernel, self.blocks, n)]
         else:
-            alone = dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded")
-            count = min(n, os.cpu_count() or 1)
-            shares = Shares(self.blocks, count)
-            graph = {f"sweep-{i}": (partial(run_batch, kernel, shares.of(i), n),) for i in range(count)}
-            # Blocks are in this process: sending them to others would cost more than it saves.
-            results = (dask.local.get_sync if alone else dask.threaded.get)(graph, list(graph))
+            results = self._in_threads(lambda blocks: run_batch(kernel, blocks, n))
         return self._finish(results, started, 0 if self.serial else len(results))
+
+    def _in_threads(self, work: Callable[[Iterator[Block]], T]) -> list[T]:
+        """What becomes of the blocks of each thread."""
+        alone = dask.config.get("scheduler", None) in ("sync", "synchronous", "single-threaded")
+        count = min(len(self.blocks), os.cpu_count() or 1)
+        shares = Shares(self.blocks, count)
+        graph = {f"thread-{i}": (partial(work, shares.of(i)),) for i in range(count)}
+        # Blocks are in this process: sending them to others would cost more than it saves.
+        return list((dask.local.get_sync if alone else dask.threaded.get)(graph, list(graph)))
+
+    def _put_in_order(self) -> None:
+        """Blocks of which a sweep would have to copy X are copied once."""
+        self._in_order = True
+        if not any(
+            isinstance(b.X, np.ndarray) and not (b.X.flags.c_contiguous and b.X.flags.aligned) for b in self.blocks
+        ):
+            return
+        if self.serial:
+            self.blocks = [aligned(block) for block in self.blocks]
+        else:
+            done = [block for part in self._in_threads(lambda blocks: list(map(aligned, blocks))) for block in part]
+            self.blocks = sorted(done, key=lambda block: block.index)
 
     def _finish(self, results: Any, started: float, tasks: int) -> Any:
         tree = Tree(len(self.blocks))

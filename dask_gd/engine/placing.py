@@ -15,6 +15,7 @@ from .health import workers_of
 PARCELS_PER_THREAD = 4  # at the most; a batch holds one to all of a thread's parcels
 PARCEL_BYTES = 64 * 2**20  # with less a parcel is not worth the scheduler's time
 UNEVEN = 1.1  # blocks move when a worker holds this much more than its share
+KEYS = (str, tuple)  # everything else among the pieces of a block is a task
 TOLERANCE = 0.03  # of its share; within it the sums decide, of how many parts they are
 
 
@@ -47,7 +48,7 @@ def homes(client: Any, source: Source) -> list[Home] | None:
         Home(
             places[row[0].key][0],
             sum(nbytes[future.key] for future in row),
-            set.intersection(*(set(places.get(key, ())) for key in keys_of(call))),
+            set.intersection(*(set(places.get(key, ()) if isinstance(key, KEYS) else ()) for key in keys_of(call))),
         )
         for row, call in zip(rows, source.calls, strict=True)
     ]

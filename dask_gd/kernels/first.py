@@ -39,6 +39,11 @@ class FirstKernel:
     sample: SampleKernel | None = None
     name: str = "moments"
 
+    @property
+    def any_order(self) -> bool:
+        """Whether X may lie by columns."""
+        return self.squares is not None
+
     def __call__(self, block: Block) -> First:
         refused = self.moments.refused(block)
         if refused is not None:

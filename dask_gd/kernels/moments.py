@@ -271,7 +271,7 @@ def column_moments(X: Any, weight: Array | None) -> ColumnMoments:
 def typical_row(X: Array, weight: Array | None) -> Array:
     """(d,) the mean of some rows all over a dense X, exact for constant columns: sums about it keep their digits."""
     used = slice(None, None, max(len(X) // TYPICAL_ROWS, 1))
-    some = X[used] if weight is None else X[used][weight[used] > 0]
+    some = np.ascontiguousarray(X[used] if weight is None else X[used][weight[used] > 0])  # the order decides the bits
     if not len(some):
         return np.zeros(X.shape[1])
     first = some[0].astype(np.float64)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 
-from ..arrays import cut_rows, is_device_array, numpy_dtype, take, to_numpy
+from ..arrays import by_columns, cut_rows, is_device_array, numpy_dtype, take, to_numpy
 from ..protocol import Array, Block, Rows
 
 CACHE_BYTES = 512 * 1024  # of X and the margins together; 256 KiB to 1 MiB measure alike
@@ -17,6 +17,7 @@ MAX_ROWS = 4096  # bounds the rounding of float32 sums before they are added in 
 MAX_SPARSE_ROWS = 16384  # slicing CSR copies, so slices are longer
 DEVICE_BYTES = 256 * 2**20  # of X and the margins together on a device, where a call costs as much as a megabyte
 FEISTEL_ROUNDS = 6
+COMPILED_SIZE = 2**20  # numbers in a matrix from which machine code is worth its import
 
 
 def row_slices(X: Any, columns: int) -> Iterator[slice]:
@@ -41,6 +42,17 @@ def _device_slices(n: int, step: int) -> Iterator[slice]:
         yield slice(start, min(start + step, whole))
     if whole < n:
         yield slice(whole, n)
+
+
+def by_rows(X: Array) -> Array:
+    """A NumPy matrix row by row: itself or a copy."""
+    if X.size < COMPILED_SIZE or X.dtype.kind != "f" or not by_columns(X):
+        return np.require(X, requirements=["C", "A"])
+    from ..compiled.turn import columns_of, turn_back  # imports Numba
+
+    out = np.empty(X.shape, X.dtype)
+    turn_back(columns_of(X), out)
+    return out
 
 
 def take_rows(X: Any, rows: slice) -> Any:

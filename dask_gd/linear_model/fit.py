@@ -391,16 +391,17 @@ def check_data(
         weight, offset = per_row(sample_weight, n, "sample_weight"), per_row(offset, n, "offset")
         return device_block(X, y, weight, offset, targets)[1:5]
     y = np.asarray(y) if is_dask(y) else to_numpy(y) if is_device_array(y) else y
+    size = getattr(X, "size", 0)
     X, y = validate_data(
         estimator,
         X,
         y,
         accept_sparse="csr",
         dtype=[np.float64, np.float32],
-        order="C",
+        order=None if size >= LARGE else "C",  # blocks of large data are brought row by row, if need be, in threads
         y_numeric=targets != "labels",
         multi_output=targets == "columns",
-        ensure_all_finite=getattr(X, "size", 0) < LARGE,
+        ensure_all_finite=size < LARGE,
         reset=reset,
     )
     if targets == "columns" and y.ndim == 2 and y.shape[1] == 1:
