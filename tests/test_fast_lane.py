@@ -254,6 +254,29 @@ def test_chunks_that_lie_apart_go_by_tasks(two_processes, answers):
         assert not answers
 
 
+def test_what_is_on_disk_is_not_read_all_at_once(answers):
+    X, y = lazy((2_000,) * 8)
+    with dask.config.set(scheduler="threads"):
+        expected = bits(LogisticRegression(solver="lbfgs", max_iter=50).fit(X, y))
+    few = {"distributed.worker.memory.target": 1e-4}  # 200 kB of the 900 stay
+    with (
+        dask.config.set(few),
+        cluster(1, 1, processes=False, memory_limit="2GB") as workers,
+        Client(workers, set_as_default=True) as client,
+    ):
+        X, y = dask.persist(X, y)
+        wait([X, y])
+        while not reach(client, list(client.nthreads())):
+            time.sleep(0.01)
+        assert client.run(spilled) == {address: True for address in client.nthreads()}
+        assert bits(LogisticRegression(solver="lbfgs", max_iter=50).fit(X, y)) == expected
+        assert answers[0] is False
+
+
+def spilled(dask_worker):
+    return len(dask_worker.data.slow) > 4
+
+
 def test_a_worker_killed_before_the_first_sweep(answers):
     with dask.config.set(scheduler="threads"):
         expected = bits(LogisticRegression().fit(*lazy(FOUR)))

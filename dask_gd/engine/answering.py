@@ -78,9 +78,10 @@ class Lane:
         executor = worker.executors["default"]
         mine = held[worker.contact_address]
         keys = mine.keys
-        missing = sum(key not in worker.data for key in keys)
+        on_disk: Any = getattr(worker.data, "slow", None) or ()
+        missing = sum(key not in worker.data or key in on_disk for key in keys)  # all at once they may be too much
         if missing or not isinstance(executor, THREADS):
-            return {"refused": f"{missing} of {len(keys)} values are not here" if missing else "no threads"}
+            return {"refused": f"{missing} of {len(keys)} values are not in memory here" if missing else "no threads"}
         parts = mine.parts({key: worker.data[key] for key in keys})
         loop = asyncio.get_running_loop()
         threads = min(worker.state.nthreads, len(parts))
