@@ -245,8 +245,20 @@ def test_one_sweep_without_a_task(two_processes, answers):
     assert two_processes.run_on_scheduler(ran) == before
 
 
-def test_chunks_that_lie_apart_go_by_tasks(two_processes, answers):
+def test_y_that_lies_apart_is_fetched_once(two_processes, answers, held_by):
+    with dask.config.set(scheduler="threads"):
+        expected = bits(LogisticRegression(solver="lbfgs").fit(*lazy(FOUR)))
     X, y = spread(two_processes, swapped=True)
+    assert bits(LogisticRegression(solver="lbfgs").fit(X, y)) == expected
+    assert held_by[0] == {"Chunks"}
+    assert set.union(*held_by[1:]) == {"Parcels"}
+    assert all(answers)
+
+
+def test_chunks_of_one_worker_go_by_tasks(two_processes, answers):
+    """They move, for the others would stand idle."""
+    X, y = two_processes.persist(list(lazy(FOUR)), workers=[next(iter(two_processes.nthreads()))])
+    wait([X, y])
     with open_engine(X, y) as engine:
         engine.load()
         assert engine.sweep(MomentsKernel(D, False)).n_rows == N

@@ -11,6 +11,7 @@ from typing import Any
 
 from distributed import threadpoolexecutor
 from distributed.protocol import to_serialize
+from distributed.utils_comm import gather_from_workers
 
 from ..arrays import same_memory
 from ..protocol import Block, Kernel
@@ -32,6 +33,11 @@ class Parcels:
     copied: bool = False
 
     @property
+    def elsewhere(self) -> dict[Any, list[str]]:
+        """Nothing."""
+        return {}
+
+    @property
     def keys(self) -> list[Any]:
         """Of what the worker must hold."""
         return [f"{self.stem}{number}" for number in self.numbers]
@@ -47,12 +53,13 @@ class Chunks:
 
     calls: list[tuple[Any, ...]]
     transforms: list[Callable[[Block], Block]]
-    copied: bool = False  # rows of X had to be
+    elsewhere: dict[Any, list[str]]  # vectors that are on other workers, and on which
+    copied: bool = False  # rows of X or such vectors had to be
 
     @property
     def keys(self) -> list[Any]:
         """Of what the worker must hold."""
-        return [key for call in self.calls for key in keys_of(call)]
+        return [key for call in self.calls for key in keys_of(call) if key not in self.elsewhere]
 
     def parts(self, values: dict[Any, Any]) -> list[Iterable[Block]]:
         """What threads take one by one: a block is made by the thread that takes it."""
@@ -82,7 +89,14 @@ class Lane:
         missing = sum(key not in worker.data or key in on_disk for key in keys)  # all at once they may be too much
         if missing or not isinstance(executor, THREADS):
             return {"refused": f"{missing} of {len(keys)} values are not in memory here" if missing else "no threads"}
-        parts = mine.parts({key: worker.data[key] for key in keys})
+        values = {key: worker.data[key] for key in keys}
+        if mine.elsewhere:
+            mine.copied = True
+            values |= (await gather_from_workers(mine.elsewhere, worker.rpc, who=worker.address))[0]
+            absent = len(mine.elsewhere.keys() - values.keys())
+            if absent:
+                return {"refused": f"{absent} values could not be fetched"}
+        parts = mine.parts(values)
         loop = asyncio.get_running_loop()
         threads = min(worker.state.nthreads, len(parts))
         shares = Shares(parts, threads)

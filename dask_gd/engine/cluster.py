@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -37,7 +38,7 @@ LANE_BYTES = 16 * 2**20  # … unless the scheduler had to pass on so much to th
 LANE_TROUBLES = 3  # … until it has failed so often
 ABOUT_EVEN = 1.5  # a worker may have so much more than its share in a sweep that must not wait for chunks to move
 CHUNK_SWEEPS = 4  # that make blocks anew, before parcels are worth the scheduler's time
-PRODUCT_SECONDS = 0.2e-9  # of one product of two numbers: what the first sweep may take …
+PRODUCT_SECONDS = 5e-11  # of one product of two numbers: what the first sweep may take …
 FIRST_PRODUCTS = 20  # … with so many for a number of X, and one for each feature, if squares of X are wanted
 
 
@@ -139,19 +140,20 @@ class ClusterEngine:
         ]
 
     def _user_chunks(self, known: list[Home]) -> dict[str, Chunks]:
-        """The user's own chunks, where each lies with all that its block is made of, and about evenly: the first sweeps
-        need not wait until parcels are made."""
+        """The user's own chunks, if they lie about evenly: the first sweeps need not wait until parcels are made."""
         load = dict.fromkeys(self._threads, 0)
         calls: dict[str, list[Any]] = {}
+        elsewhere: dict[str, dict[Any, list[str]]] = {}
         for home, call in zip(known, self.source.calls, strict=True):
-            if home.worker not in home.whole or home.worker not in load:
+            if home.elsewhere is None or home.worker not in load:
                 return {}
+            elsewhere.setdefault(home.worker, {}).update(home.elsewhere)
             load[home.worker] += home.nbytes
             calls.setdefault(home.worker, []).append(call)
         share = sum(load.values()) / self.extent.threads
         if any(nbytes > ABOUT_EVEN * share * self._threads[worker] for worker, nbytes in load.items()):
             return {}
-        return {worker: Chunks(mine, self.transforms) for worker, mine in calls.items()}
+        return {worker: Chunks(mine, self.transforms, elsewhere[worker]) for worker, mine in calls.items()}
 
     @property
     def n_blocks(self) -> int:
@@ -212,7 +214,8 @@ class ClusterEngine:
     def _replace(self, transform: Callable[[Block], Block]) -> None:
         there = not self._lazy()
         self._chunks = {
-            worker: Chunks(chunks.calls, [*chunks.transforms, transform]) for worker, chunks in self._chunks.items()
+            worker: replace(chunks, transforms=[*chunks.transforms, transform])
+            for worker, chunks in self._chunks.items()
         }
         if self._unpacked:
             self._pack()

@@ -32,7 +32,7 @@ class Home(NamedTuple):
 
     worker: str  # that holds its rows of X
     nbytes: int  # of X
-    whole: set[str]  # the workers that hold all that it is made of
+    elsewhere: dict[Any, list[str]] | None  # of its vectors, who holds those that are not there; None: nobody knows
 
 
 def homes(client: Any, source: Source) -> list[Home] | None:
@@ -44,14 +44,18 @@ def homes(client: Any, source: Source) -> list[Home] | None:
     nbytes = client.nbytes([future.key for row in rows for future in row], summary=False)
     if not all(places.get(future.key) and future.key in nbytes for row in rows for future in row):
         return None
-    return [
-        Home(
-            places[row[0].key][0],
-            sum(nbytes[future.key] for future in row),
-            set.intersection(*(set(places.get(key, ()) if isinstance(key, KEYS) else ()) for key in keys_of(call))),
-        )
-        for row, call in zip(rows, source.calls, strict=True)
-    ]
+    found = []
+    for row, call in zip(rows, source.calls, strict=True):
+        size = sum(nbytes[future.key] for future in row)
+        together = set.intersection(*(set(places[future.key]) for future in row))
+        vectors = keys_of(call)[len(row) :]
+        if together and all(isinstance(key, KEYS) and places.get(key) for key in vectors):
+            away = {w: {k: list(places[k]) for k in vectors if w not in places[k]} for w in sorted(together)}
+            worker = min(away, key=lambda w: len(away[w]))  # what was moved once is on several workers
+            found.append(Home(worker, size, away[worker]))
+        else:
+            found.append(Home(places[row[0].key][0], size, None))
+    return found
 
 
 def place(nbytes: list[int], homes: list[str | None], threads: dict[str, int]) -> dict[str, list[list[int]]]:
