@@ -22,7 +22,7 @@ class Stopwatch:
         self.now, self.calls = 0.0, []
         monkeypatch.setattr(common.time, "perf_counter", lambda: self.now)
         monkeypatch.setattr(common.gc, "collect", lambda: 0)
-        monkeypatch.setattr(common, "SETTLE", 0)
+        monkeypatch.setattr(common.time, "sleep", lambda seconds: None)
 
     def takes(self, name, *seconds, result=None):
         left = list(seconds)

@@ -18,7 +18,6 @@ import numpy as np
 LAMBDA = 1e-4  # of the penalty beside the mean of the losses
 RHO = 0.9
 SEED = 0
-SETTLE = 0.15  # seconds before a call that is timed
 PACKAGES = "numpy scipy numba scikit-learn dask distributed dask-ml glum pyspark statsmodels".split()
 
 
@@ -153,14 +152,10 @@ def local_cluster(n_workers: int = 2, threads: int = 1, memory_limit: int = 0) -
         yield client
 
 
-def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
-    """Wall time of one call and what it returned.
-
-    Threads of OpenBLAS look for more work for a tenth of a second after a call, on cores that whoever is next needs:
-    they are left to fall asleep first.
-    """
+def seconds(function: Callable[[], Any], rest: float = 0.0) -> tuple[float, Any]:
+    """Wall time of one call, after so many seconds of rest, and what it returned."""
     gc.collect()
-    time.sleep(SETTLE)
+    time.sleep(rest)
     began = time.perf_counter()
     result = function()
     return time.perf_counter() - began, result

@@ -21,6 +21,7 @@ from common import median, seconds, table
 
 AS_LOW = 1e-8  # an objective is no higher than another if it is not by more than this, relatively: the data's rounding
 AS_NEAR = 1e-6  # a solver that stopped further above ours than this has not finished, and its seconds count for little
+LONG, REST = 0.02, 0.15  # seconds of a call after which there is a rest, and of that
 PATIENCE = 20.0  # seconds after which a contestant sits out the rounds that are left
 
 
@@ -129,17 +130,19 @@ def take_turns(
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
     """The figures of ours (called "") and of every rival, and what each call returned last.
 
-    A call of each comes first that is not counted.
+    A call of each comes first that is not counted. Threads of OpenBLAS look for more work for a tenth of a second after
+    they had much, on cores that whoever is next needs: they are left to fall asleep.
     """
     calls = {"": contest.ours} | {rival.name: rival.run for rival in present if rival.run is not None}
     warm = {rival.name: rival.warm_up for rival in present}
     figures: dict[str, list[float]] = {name: [] for name in calls}
     spent = dict.fromkeys(calls, 0.0)
     results = {name: (warm.get(name) or call)() for name, call in calls.items()}
+    took = LONG
     for turn in range(contest.factor * repeats):
         for name, call in calls.items():
             if not turn or spent[name] < patience:
-                took, results[name] = seconds(call)
+                took, results[name] = seconds(call, REST if took >= LONG else 0.0)
                 spent[name] += took
                 figures[name].append(took if contest.figure is None else contest.figure(results[name]))
     for rival in present:
