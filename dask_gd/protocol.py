@@ -239,7 +239,10 @@ class Sums(NamedTuple):
 
 
 class Kernel(Protocol):
-    """A picklable function of one block; ``name`` is the readable prefix of its tasks."""
+    """A picklable function of one block; ``name`` is the readable prefix of its tasks.
+
+    X comes row by row, unless the kernel has an attribute ``any_order`` that is True: then it may lie by columns.
+    """
 
     @property
     def name(self) -> str: ...

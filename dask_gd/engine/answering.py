@@ -30,7 +30,7 @@ class Parcels:
 
     stem: str
     numbers: list[int]
-    copied: bool = False
+    copied: bool = False  # never: they were made to stay
 
     @property
     def elsewhere(self) -> dict[Any, list[str]]:

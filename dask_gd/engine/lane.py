@@ -1,7 +1,7 @@
 """The fast lane: a short sweep goes to the workers past the queue of tasks.
 
 A round of tasks costs about 10 ms, most of them fixed intervals at which client, scheduler and workers send. A request
-is answered in 1 to 2 ms. It names values, which the worker finds among its own data, and runs on the threads that run
+is answered in 2 to 3 ms. It names values, which the worker finds among its own data, and runs on the threads that run
 its tasks: the same blocks, the same tree, the same bits.
 
 Where the client reaches the workers, the request goes to them, and otherwise to the scheduler, which passes it on: the
